@@ -1,0 +1,231 @@
+"""The one comparison: what differs between an object's desired, applied and live versions.
+
+`plan`, `apply`'s last look, `drift`, `export` and `destroy` all ask here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from reconciler.canonical import policy
+from reconciler.canonical.json import Json, canonical_text
+from reconciler.manifest.templates import Template, Value
+from reconciler.model.change import FieldChange, Path
+from reconciler.model.membership import Membership, complete, entries, membership
+from reconciler.model.schema import Rule, Schema, holds_template
+
+_NOTHING: Mapping[str, Json] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What is compared: the desired fields (references filled in as far as known), the live ones, the ledger's.
+
+    `applied` is None without a row. `prior` and `others` are, by field, the entries of shared lists that were there
+    before us and that other manifests count on. `rotated` names secrets whose value is not the one last sent.
+    """
+
+    desired: Mapping[str, Value]
+    live: Mapping[str, Json]
+    applied: Mapping[str, Json] | None = None
+    prior: Mapping[str, Json] = field(default_factory=dict)
+    others: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rotated: frozenset[str] = frozenset()
+
+
+def differences(schema: Schema, versions: Versions, ignore: Sequence[str] = ()) -> tuple[FieldChange, ...]:
+    """The differences between what is live and what is desired, field by field in the schema's order.
+
+    A field the manifest is silent about is not compared, unless it was applied before (then it is to be what
+    absence means) or the schema calls it exclusive. `ignore` are patterns of paths to leave alone
+    (`tags.*`, `inline_policies.other-*`).
+    """
+    found: list[FieldChange] = []
+    for name in _names(schema, versions):
+        found += _field(schema, name, versions)
+    return tuple(change for change in found if not _ignored(change.path, ignore))
+
+
+def replacement(schema: Schema, changes: Sequence[FieldChange], desired: Mapping[str, Value]) -> str:
+    """Why the changes need a new object rather than an update, or ""."""
+    for change in changes:
+        name, rule = change.field, schema.rule.member(change.field)
+        if name in schema.create_only:
+            return f"{name} can not be changed"
+        if rule.merge and len(change.path) > 1 and change.after is None:
+            return f"the service can not remove keys from {name}"
+        unset = change.after is None and len(change.path) == 1 and name not in desired
+        if unset and not (rule.has_default or rule.additive or schema.shared):
+            return f"{name} can not be unset"
+    return ""
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: `actions[0].url`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _names(schema: Schema, versions: Versions) -> list[str]:
+    applied = versions.applied or _NOTHING
+    exclusive = [name for name, rule in schema.rule.members.items() if rule.exclusive]
+    order = {name: index for index, name in enumerate(schema.rule.members)}
+    names = {*versions.desired, *applied, *exclusive} - schema.read_only
+    names = {name for name in names if not schema.rule.member(name).local}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChange]:
+    rule = schema.rule.member(name)
+    applied = versions.applied or _NOTHING
+    if name in schema.write_only:
+        yield from _write_only(rule, name, versions)
+        return
+    live = versions.live.get(name)
+    wanted = versions.desired.get(name, rule.default)
+    if rule.additive and not isinstance(wanted, Mapping) and not isinstance(live, Mapping):
+        yield from _list(name, versions)
+    elif rule.additive:
+        yield from _tags((name,), rule, _map(live), _map(wanted), _map(applied.get(name)))
+    elif name not in versions.desired and schema.shared:
+        yield from _value((name,), rule, live, versions.prior.get(name), _NOTHING)
+    else:
+        yield from _value((name,), rule, live, wanted, applied.get(name))
+
+
+def _value(path: Path, rule: Rule, live: Json, wanted: Value, applied: Json) -> Iterator[FieldChange]:
+    """Differences of one value. Templates in `wanted` are not known yet, and therefore different."""
+    if live is None and rule.has_default:
+        live = rule.default
+    if wanted is None and rule.has_default:
+        wanted = rule.default
+    if holds_template(wanted) and not isinstance(wanted, Mapping):
+        yield FieldChange(path, live, wanted)
+    elif rule.compare == "policy":
+        yield from _policy(path, live, wanted)
+    elif isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        yield from _map_members(path, rule, live, wanted, _map(applied))
+    elif isinstance(wanted, Sequence) and isinstance(live, Sequence) and not isinstance(wanted, str | Template):
+        yield from _members(path, rule, live, wanted)
+    elif rule.canonical(live) != rule.canonical(wanted):
+        yield FieldChange(path, live, wanted)
+
+
+def _map_members(
+    path: Path, rule: Rule, live: Mapping[str, Json], wanted: Mapping[str, Value], applied: Mapping[str, Json]
+) -> Iterator[FieldChange]:
+    # Of a structure with named members only what is stated counts; a free map is meant as a whole.
+    names = [*wanted, *(name for name in (applied if rule.members else live) if name not in wanted)]
+    for name in names:
+        member = rule.member(name)
+        if name in live or name in wanted:
+            yield from _value((*path, name), member, live.get(name), wanted.get(name), applied.get(name))
+
+
+def _members(path: Path, rule: Rule, live: Sequence[Json], wanted: Sequence[Value]) -> Iterator[FieldChange]:
+    before, after = rule.canonical(live), rule.canonical(wanted)
+    if before == after:
+        return
+    if not rule.ordered:
+        missing, present = _by_text(rule, wanted), _by_text(rule, live)
+        for text, value in present.items():
+            if text not in missing:
+                yield FieldChange(path, value, None)
+        for text, value in missing.items():
+            if text not in present:
+                yield FieldChange(path, None, value, widens=path[0] == "managed_policy_arns")
+        return
+    from deepdiff import DeepDiff  # noqa: PLC0415  it takes longer to import than most plans take
+
+    found = DeepDiff(before, after, view="tree", verbose_level=2)
+    for one in sorted((leaf for leaves in found.values() for leaf in leaves), key=lambda leaf: str(leaf.path())):
+        inner = tuple(one.path(output_format="list"))
+        absent = (one.t1 if str(one.t1) != "not present" else None, one.t2 if str(one.t2) != "not present" else None)
+        yield FieldChange((*path, *inner), *absent)
+
+
+def _policy(path: Path, live: Json, wanted: Value) -> Iterator[FieldChange]:
+    assert not holds_template(wanted)
+    for change in policy.compare(live, wanted).changes:
+        if change.action == "changed" and change.differences:
+            for one in change.differences:
+                yield FieldChange((*path, one.path), one.before, one.after, text=change.label, widens=change.widens)
+        else:
+            sign = {"added": "+", "removed": "-", "changed": "~"}[change.action]
+            before = change.label if change.action != "added" else None
+            after = change.label if change.action != "removed" else None
+            yield FieldChange(path, before, after, text=f"{sign} {change.label}", widens=change.widens)
+
+
+def _list(name: str, versions: Versions) -> Iterator[FieldChange]:
+    desired = versions.desired.get(name)
+    unknown = [one for one in desired if holds_template(one)] if isinstance(desired, Sequence) else []
+    known = [one for one in desired if not holds_template(one)] if isinstance(desired, Sequence) else []
+    present = entries(versions.live.get(name))
+    change: Membership
+    if versions.desired.get("membership") == "exclusive":
+        change = complete(present, entries(known))
+    else:
+        applied = entries((versions.applied or _NOTHING).get(name))
+        prior, others = entries(versions.prior.get(name)), versions.others.get(name, frozenset())
+        change = membership(present, entries(known), applied, prior, others)
+    for entry in sorted(change.remove):
+        yield FieldChange((name,), entry, None)
+    for new in (*change.add, *unknown):
+        yield FieldChange((name,), None, new, widens=True)
+
+
+def _tags(
+    path: Path, rule: Rule, live: Mapping[str, Json], wanted: Mapping[str, Value], applied: Mapping[str, Json]
+) -> Iterator[FieldChange]:
+    """A map of which only the stated keys are ours. Keys are the same whatever their case, as IAM has it."""
+    present = {key.casefold(): value for key, value in live.items()}
+    stated = {key.casefold() for key in wanted}
+    for key, value in wanted.items():
+        before = present.get(key.casefold())
+        if rule.member(key).canonical(before) != rule.member(key).canonical(value):
+            yield FieldChange((*path, key), before, value)
+    for key in applied:
+        if key.casefold() not in stated and key.casefold() in present:
+            yield FieldChange((*path, key), present[key.casefold()], None)
+
+
+def _write_only(rule: Rule, name: str, versions: Versions) -> Iterator[FieldChange]:
+    """What the service never shows is compared with what was sent last."""
+    wanted = _named(versions.desired.get(name))
+    if versions.applied is None:
+        if wanted is not None:
+            yield FieldChange((name,), None, wanted, write_only=True)
+        return
+    applied = versions.applied.get(name)
+    members = _map(wanted), _map(applied)
+    for key in dict.fromkeys((*members[0], *members[1])):
+        before, after = members[1].get(key), members[0].get(key)
+        if rule.member(key).canonical(before) != rule.member(key).canonical(after):
+            yield FieldChange((name, key), before, after, write_only=True)
+        elif isinstance(after, str) and any(f"${{secret.{secret}}}" in after for secret in versions.rotated):
+            yield FieldChange((name, key), before, after, text="the secret has another value", write_only=True)
+
+
+def _named(value: Value) -> Value:
+    """`value` with its secrets by name, as the ledger has them."""
+    if isinstance(value, Template):
+        only_secrets = all(reference.namespace == "secret" for reference in value.references)
+        return str(value) if only_secrets else value
+    if isinstance(value, Mapping):
+        return {key: _named(member) for key, member in value.items()}
+    return value
+
+
+def _by_text(rule: Rule, values: Sequence[Value]) -> Mapping[str, Value]:
+    canonical = [(rule.items.canonical(value), value) for value in values]
+    return {str(form) if holds_template(form) else canonical_text(form): value for form, value in canonical}
+
+
+def _ignored(path: Path, patterns: Sequence[str]) -> bool:
+    text = dotted(path)
+    heads = [".".join(str(part) for part in path[: length + 1]) for length in range(len(path))]
+    return any(fnmatchcase(one, pattern) for pattern in patterns for one in (text, *heads))
+
+
+def _map(value: Value) -> Mapping[str, Value]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,137 @@
+"""What the kinds of ML Commons have in common: found by a search, known by an id the service makes."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from reconciler.canonical.json import Json
+from reconciler.manifest.templates import Value
+from reconciler.model.kind import Kind, Made, Place, Reading, Work
+from reconciler.model.objects import Live, Sought
+from reconciler.model.request import Answer, Repeat, Request, Service
+from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
+
+ROOT = "/_plugins/_ml"
+_PAGE = 10_000
+
+
+class MlKind(Kind):
+    """Connectors, model groups, models: one search finds them all by name or id.
+
+    A search leaves out what the caller may not see, so an id that it does not show is asked for by itself.
+    """
+
+    collection: ClassVar[str]
+
+    @abstractmethod
+    def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The manifest's fields of what the service says of an object."""
+
+    def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        names = sorted({one.name for one in sought})
+        ids = sorted({one.id for one in sought if one.id})
+        either: list[Json] = [{"terms": {"name.keyword": names}}, {"ids": {"values": ids}}]
+        # A search by GET is one that a read-only identity may make.
+        request = Request(
+            Service.OPENSEARCH,
+            f"GET {ROOT}/{self.collection}/_search",
+            body={"query": {"bool": {"should": either}}, "size": _PAGE},
+            expect=frozenset({"404"}),
+        )
+        answer = yield from call(request)
+        lives = {live.id: live for live in self._hits(answer)}
+        unseen = [one.id for one in sought if one.id and one.id not in lives]
+        answers = yield from call_all(self._get(one) for one in unseen)
+        found, unreadable = self._gather(unseen, answers)
+        return Reading((*lives.values(), *found), unreadable)
+
+    def look(self, sought: Sought, place: Place) -> Steps[Reading]:
+        if not sought.id:
+            return (yield from self.read([sought], place))
+        answer = yield from call(self._get(sought.id))
+        return Reading(*self._gather([sought.id], [answer]))
+
+    def remove(self, work: Work, identity: str | None = None, patience: float = 30.0) -> Steps[None]:
+        """Delete `work.live`, waiting while a stale search inside the service still counts users of it."""
+        assert work.live is not None
+        request = Request(
+            Service.OPENSEARCH,
+            f"DELETE {ROOT}/{self.collection}/{{id}}",
+            {"id": work.live.id},
+            identity=identity,
+            expect=frozenset({"400", "404", "409"}),
+        )
+
+        def probe() -> Steps[Answer | NotYet]:
+            answer = yield from call(request)
+            return answer if answer.ok or answer.missing else NotYet(answer.reason)
+
+        yield from until(f"{work.address} deletable", probe, patience=patience, every=0.3)
+
+    def put(self, work: Work, body: Mapping[str, Value], identity: str | None = None) -> Steps[None]:
+        """Send changed fields of `work.live`."""
+        assert work.live is not None
+        if body:
+            request = Request(
+                Service.OPENSEARCH,
+                f"PUT {ROOT}/{self.collection}/{{id}}",
+                {"id": work.live.id},
+                body=body,
+                identity=identity,
+            )
+            yield from call(request)
+
+    def post(self, path: str, body: Mapping[str, Value], key: str, *, query: Mapping[str, str] = {}, identity: str | None = None) -> Steps[Made]:  # noqa: B006
+        """Make an object and return its id, which the answer has under `key`."""
+        request = Request(
+            Service.OPENSEARCH,
+            f"POST {ROOT}/{self.collection}/{path}",
+            query=query,
+            body=body,
+            identity=identity,
+            repeat=Repeat.LOOK_FIRST,
+        )
+        answer = yield from call(request)
+        made = answer.body.get(key) if isinstance(answer.body, Mapping) else None
+        if not isinstance(made, str):
+            raise Failed("bad-answer", f"{request.label} answered without {key}")
+        return Made(made, {"id": made})
+
+    def _get(self, one: str) -> Request:
+        return Request(
+            Service.OPENSEARCH,
+            f"GET {ROOT}/{self.collection}/{{id}}",
+            {"id": one},
+            expect=frozenset({"400", "403", "404"}),
+        )
+
+    def _hits(self, answer: Answer) -> list[Live]:
+        hits = answer.body.get("hits") if isinstance(answer.body, Mapping) and answer.ok else None
+        listed = hits.get("hits") if isinstance(hits, Mapping) else None
+        if not isinstance(listed, Sequence):
+            if answer.missing:
+                return []
+            raise Failed("bad-answer", f"the search of {self.collection} answered without hits")
+        return [
+            self._live(str(hit["_id"]), hit["_source"])
+            for hit in listed
+            if isinstance(hit, Mapping) and isinstance(hit["_source"], Mapping)
+        ]
+
+    def _gather(self, ids: Sequence[str], answers: Sequence[Answer]) -> tuple[tuple[Live, ...], Mapping[str, str]]:
+        pairs = list(zip(ids, answers, strict=True))
+        lives = tuple(self._live(one, a.body) for one, a in pairs if a.ok and isinstance(a.body, Mapping))
+        return lives, {one: a.reason for one, a in pairs if not a.ok and not a.missing}
+
+    def _live(self, one: str, source: Mapping[str, Json]) -> Live:
+        return Live(str(source.get("name", "")), one, self.fields(source), {"id": one})
+
+
+def picked(source: Mapping[str, Json], *names: str) -> dict[str, Json]:
+    """The members of `source` that are there and not null, under the same names."""
+    return {name: source[name] for name in names if source.get(name) is not None}
+
+
+def sent(work: Work, *names: str) -> dict[str, Value]:
+    """The desired fields to send, under the service's names."""
+    return {name: work.fields[name] for name in names if name in work.fields}

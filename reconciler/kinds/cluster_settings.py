@@ -1,0 +1,112 @@
+"""Persistent cluster settings of ML Commons, read and written by flat keys.
+
+https://docs.opensearch.org/latest/api-reference/cluster-api/cluster-settings/ (Amazon OpenSearch Service takes
+flat keys only).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from reconciler.canonical.json import Json
+from reconciler.manifest.templates import Value
+from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.membership import entries, for_field
+from reconciler.model.objects import Live, Sought
+from reconciler.model.request import Request, Service
+from reconciler.model.steps import Steps, call
+
+_SETTINGS = "/_cluster/settings"
+
+
+class ClusterSettings(Kind):
+    """An object is a group of settings under a name of the manifest's own; the settings are everybody's."""
+
+    answers = {f"GET {_SETTINGS}": {"persistent": {}, "transient": {}, "defaults": {}}}
+    to_read = Grants(iam=("es:ESHttpGet",), opensearch=("cluster:monitor/settings", "cluster:monitor/state"))
+    to_write = Grants(iam=("es:ESHttpPut",), opensearch=("cluster:admin/settings/update",))
+
+    def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        settings = yield from _settings()
+        return Reading(tuple(_live(one, settings) for one in sought))
+
+    def create(self, work: Work) -> Steps[Made]:
+        return (yield from self.update(work))
+
+    def update(self, work: Work) -> Steps[Made]:
+        settings = yield from _settings()
+        applied = work.row.applied if work.row else {}
+        values: dict[str, Value] = {}
+        for name in work.changed:
+            if self.schema.rule.member(name).additive:
+                values[name] = self._list(work, name, settings, entries(work.fields.get(name)))
+            elif name in work.fields:
+                values[name] = work.fields[name]
+            elif name in applied:
+                values[name] = self._as_before(work, name, settings)
+        yield from _put(values)
+        return Made()
+
+    def delete(self, work: Work) -> Steps[None]:
+        settings = yield from _settings()
+        applied = work.row.applied if work.row else {}
+        values: dict[str, Value] = {}
+        for name in applied:
+            if self.schema.rule.member(name).additive:
+                after = self._list(work, name, settings, ())
+                if after != list(entries(_effective(settings, name))):
+                    values[name] = after
+            elif self._as_we_left_it(name, applied[name], settings):
+                values[name] = self._as_before(work, name, settings)
+        yield from _put(values)
+
+    def prior(self, live: Live, fields: Iterable[str]) -> Mapping[str, Json]:
+        """Lists as they were, the defaults among them; scalars only where somebody had set them."""
+        persistent = live.detail
+        return {
+            name: live.fields.get(name) if self.schema.rule.member(name).additive else persistent.get(name)
+            for name in fields
+        }
+
+    def _list(self, work: Work, name: str, settings: Mapping[str, Json], desired: Sequence[str]) -> Value:
+        present = entries(_effective(settings, name))
+        after = for_field(work, name, present, desired).result(present)
+        return None if sorted(after) == sorted(entries(_section(settings, "defaults").get(name))) else after
+
+    def _as_we_left_it(self, name: str, applied: Json, settings: Mapping[str, Json]) -> bool:
+        rule = self.schema.rule.member(name)
+        return rule.canonical(_effective(settings, name)) == rule.canonical(applied)
+
+    def _as_before(self, work: Work, name: str, settings: Mapping[str, Json]) -> Value:
+        prior = (work.row.prior or {}).get(name) if work.row else None
+        return prior
+
+
+def _settings() -> Steps[Mapping[str, Json]]:
+    request = Request(Service.OPENSEARCH, f"GET {_SETTINGS}", query={"include_defaults": "true", "flat_settings": "true"})
+    answer = yield from call(request)
+    return answer.body if isinstance(answer.body, Mapping) else {}
+
+
+def _put(values: Mapping[str, Value]) -> Steps[None]:
+    if values:
+        yield from call(Request(Service.OPENSEARCH, f"PUT {_SETTINGS}", body={"persistent": values}))
+
+
+def _section(settings: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    section = settings.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _effective(settings: Mapping[str, Json], name: str) -> Json:
+    for section in ("transient", "persistent", "defaults"):
+        if name in _section(settings, section):
+            return _section(settings, section)[name]
+    return None
+
+
+def _live(sought: Sought, settings: Mapping[str, Json]) -> Live:
+    fields = {name: _effective(settings, name) for name in sought.fields}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return Live(sought.name, "", known, detail=_section(settings, "persistent"))
+
+
+KIND = ClusterSettings

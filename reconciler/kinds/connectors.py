@@ -1,0 +1,73 @@
+"""Connectors of ML Commons: how a model that runs elsewhere is called.
+
+https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
+"""
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.canonical.json import Json
+from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.model.identity import assume
+from reconciler.model.kind import Grants, Made, Work
+from reconciler.model.objects import Address, Desired
+from reconciler.model.steps import Steps
+
+_SENT = ("name", "description", "version", "protocol", "parameters", "credential", "actions", "client_config")
+
+
+class Connectors(MlKind):
+    """A connector is made and changed under the identity in `sign_as`."""
+
+    collection = "connectors"
+    answers = {f"POST {ROOT}/connectors/_create": {"connector_id": "(known after apply)"}}
+    to_read = Grants(
+        iam=("es:ESHttpGet",),
+        opensearch=("cluster:admin/opensearch/ml/connectors/search", "cluster:admin/opensearch/ml/connectors/get"),
+    )
+    to_write = Grants(
+        iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete", "iam:PassRole", "sts:AssumeRole"),
+        opensearch=(
+            "cluster:admin/opensearch/ml/create_connector",
+            "cluster:admin/opensearch/ml/connectors/update",
+            "cluster:admin/opensearch/ml/connectors/delete",
+        ),
+    )
+
+    def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        return picked(source, "name", "description", "version", "protocol", "parameters", "actions", "client_config")
+
+    def create(self, work: Work) -> Steps[Made]:
+        identity = yield from _identity(work.fields.get("sign_as"))
+        body = {"version": "1", "description": "", **sent(work, *_SENT), "name": work.name}
+        return (yield from self.post("_create", body, "connector_id", identity=identity))
+
+    def update(self, work: Work) -> Steps[Made]:
+        assert work.live is not None
+        identity = yield from _identity(work.fields.get("sign_as"))
+        yield from self.put(work, sent(work, *(name for name in _SENT if name in work.changed)), identity)
+        return Made(work.live.id, work.live.attributes)
+
+    def delete(self, work: Work) -> Steps[None]:
+        # As whoever made it, if that role is still there; it may have gone before the connector.
+        yield from self.remove(work)
+
+    def depends_on(self, desired: Desired, everything: Mapping[Address, Desired]) -> Iterable[Address]:
+        """The settings that trust its endpoint, and the mappings that admit the role it is signed as."""
+        signer = desired.fields.get("sign_as")
+        for address, other in everything.items():
+            if address.kind == "cluster_settings":
+                yield address
+            elif address.kind == "role_mappings" and signer is not None:
+                members = other.fields.get("backend_roles")
+                if isinstance(members, list | tuple) and signer in members:
+                    yield address
+
+
+def _identity(sign_as: object) -> Steps[str | None]:
+    if not isinstance(sign_as, str):
+        return None
+    yield from assume(sign_as)
+    return sign_as
+
+
+KIND = Connectors

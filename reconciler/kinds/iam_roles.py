@@ -1,0 +1,275 @@
+"""IAM roles with their trust policy, inline policies, attachments, boundary and tags.
+
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from reconciler.canonical import policy
+from reconciler.canonical.json import Json
+from reconciler.canonical.policy.document import decode
+from reconciler.manifest.templates import Value
+from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.objects import Live, Sought
+from reconciler.model.request import Answer, Request, Service
+from reconciler.model.steps import NotYet, Steps, call, call_all, until
+
+MARK = "reconciler:manifest"
+"""The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
+
+_GONE = frozenset({"NoSuchEntity"})
+
+
+class IamRoles(Kind):
+    """A role is read with everything on it, and ours as a whole except for tags of other keys."""
+
+    answers = {
+        "CreateRole": {"Role": {"RoleId": "(known after apply)"}},
+        "GetRole": {"Role": {"RoleId": "(known after apply)"}},
+    }
+    to_read = Grants(iam=("iam:GetAccountAuthorizationDetails", "iam:ListRoles", "iam:GetRole"))
+    to_write = Grants(
+        iam=(
+            "iam:CreateRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy",
+            "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
+            "iam:DeleteRolePermissionsBoundary", "iam:TagRole", "iam:UntagRole", "iam:DeleteRole",
+            "iam:ListInstanceProfilesForRole", "iam:RemoveRoleFromInstanceProfile",
+        )
+    )  # fmt: skip
+
+    def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        # Two listings carry everything: the details have policies and tags, the list description and session length.
+        wanted = {one.name.casefold() for one in sought}
+        details: dict[str, Mapping[str, Json]] = {}
+        listed: dict[str, Mapping[str, Json]] = {}
+        pages = {
+            "GetAccountAuthorizationDetails": ("RoleDetailList", {"Filter": ["Role"], "MaxItems": 1000}, details),
+            "ListRoles": ("Roles", {"MaxItems": 1000}, listed),
+        }
+        markers: dict[str, str | None] = dict.fromkeys(pages)
+        while markers:
+            requests = [
+                Request(Service.IAM, operation, {**pages[operation][1], **({"Marker": marker} if marker else {})})
+                for operation, marker in markers.items()
+            ]
+            answers = yield from call_all(requests)
+            following: dict[str, str | None] = {}
+            for operation, answer in zip(markers, answers, strict=True):
+                key, _, found = pages[operation]
+                body = answer.body if isinstance(answer.body, Mapping) else {}
+                found.update({str(role["RoleName"]): role for role in _maps(body.get(key)) if _name(role) in wanted})
+                if body.get("IsTruncated"):
+                    following[operation] = str(body["Marker"])
+            markers = following
+        return Reading(tuple(_live({**listed.get(name, {}), **role}) for name, role in details.items()))
+
+    def look(self, sought: Sought, place: Place) -> Steps[Reading]:
+        name = {"RoleName": sought.name}
+        role, inline, attached = yield from call_all(
+            Request(Service.IAM, operation, name, expect=_GONE)
+            for operation in ("GetRole", "ListRolePolicies", "ListAttachedRolePolicies")
+        )
+        if role.missing or inline.missing or attached.missing:
+            return Reading()
+        names = [str(one) for one in _list(_body(inline).get("PolicyNames"))]
+        documents = yield from call_all(
+            Request(Service.IAM, "GetRolePolicy", {**name, "PolicyName": one}, expect=_GONE) for one in names
+        )
+        found = _body(role)["Role"]
+        assert isinstance(found, Mapping)
+        policies: list[Json] = [_body(document) for document in documents if not document.missing]
+        details = {**found, "RolePolicyList": policies, "AttachedManagedPolicies": _body(attached).get("AttachedPolicies")}
+        return Reading((_live(details),))
+
+    def create(self, work: Work) -> Steps[Made]:
+        fields = work.fields
+        parameters: dict[str, Value] = {
+            "RoleName": work.name,
+            "AssumeRolePolicyDocument": _text(fields["assume_role_policy_document"]),
+            "Path": fields.get("path", "/"),
+            "Description": fields.get("description", ""),
+            "MaxSessionDuration": fields.get("max_session_duration", 3600),
+            "Tags": _tags({**_map(fields.get("tags")), MARK: work.mark}),
+        }
+        if fields.get("permissions_boundary"):
+            parameters["PermissionsBoundary"] = fields["permissions_boundary"]
+        answer = yield from call(Request(Service.IAM, "CreateRole", parameters))
+        yield from call_all(_put_policies(work.name, _map(fields.get("inline_policies"))))
+        yield from call_all(_attach(work.name, _strings(fields.get("managed_policy_arns"))))
+        yield from _visible(work.name)
+        created = _body(answer)["Role"]
+        assert isinstance(created, Mapping)
+        role_id = str(created["RoleId"])
+        return Made(role_id, {**self.attributes(work.name, fields, work.place), "id": role_id})
+
+    def update(self, work: Work) -> Steps[Made]:
+        assert work.live is not None
+        live, fields, changed, name = work.live, work.fields, work.changed, work.name
+        requests: list[Request] = []
+        if "assume_role_policy_document" in changed:
+            document = _text(fields["assume_role_policy_document"])
+            requests.append(
+                Request(Service.IAM, "UpdateAssumeRolePolicy", {"RoleName": name, "PolicyDocument": document})
+            )
+        if changed & {"description", "max_session_duration"}:
+            # One call sets both, and what it is not told it may clear.
+            both = {
+                "RoleName": name,
+                "Description": fields.get("description", "" if "description" in changed else live.fields["description"]),
+                "MaxSessionDuration": fields.get(
+                    "max_session_duration",
+                    3600 if "max_session_duration" in changed else live.fields["max_session_duration"],
+                ),
+            }
+            requests.append(Request(Service.IAM, "UpdateRole", both))
+        if "permissions_boundary" in changed:
+            requests.append(_boundary(name, fields.get("permissions_boundary")))
+        if "inline_policies" in changed:
+            requests += _replace_policies(name, _map(live.fields["inline_policies"]), _map(fields.get("inline_policies")))
+        if "managed_policy_arns" in changed:
+            before, after = _strings(live.fields["managed_policy_arns"]), _strings(fields.get("managed_policy_arns"))
+            requests += _attach(name, [arn for arn in after if arn not in before])
+            requests += _detach(name, [arn for arn in before if arn not in after])
+        tags = _map(fields.get("tags")) if "tags" in changed else {}
+        if live.mark != work.mark or tags:
+            requests.append(Request(Service.IAM, "TagRole", {"RoleName": name, "Tags": _tags({**tags, MARK: work.mark})}))
+        dropped = [key for key in _map(work.row.applied.get("tags")) if key not in _map(fields.get("tags"))] if work.row else []
+        if "tags" in changed and dropped:
+            requests.append(Request(Service.IAM, "UntagRole", {"RoleName": name, "TagKeys": dropped}))
+        yield from call_all(requests)
+        return Made(live.id, live.attributes)
+
+    def delete(self, work: Work) -> Steps[None]:
+        assert work.live is not None
+        name, fields = work.name, work.live.fields
+        profiles = yield from call(
+            Request(Service.IAM, "ListInstanceProfilesForRole", {"RoleName": name}, expect=_GONE)
+        )
+        requests = [
+            Request(
+                Service.IAM,
+                "RemoveRoleFromInstanceProfile",
+                {"RoleName": name, "InstanceProfileName": str(profile["InstanceProfileName"])},
+                expect=_GONE,
+            )
+            for profile in _maps(_body(profiles).get("InstanceProfiles"))
+        ]
+        requests += _detach(name, _strings(fields["managed_policy_arns"]))
+        requests += _replace_policies(name, _map(fields["inline_policies"]), {})
+        yield from call_all(requests)
+        yield from call(Request(Service.IAM, "DeleteRole", {"RoleName": name}, expect=_GONE))
+
+    def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
+        path = fields.get("path", "/")
+        if not place.account_id or not isinstance(path, str):
+            return {}
+        return {"arn": f"arn:{place.partition}:iam::{place.account_id}:role{path}{name}"}
+
+
+def _visible(name: str) -> Steps[Answer]:
+    def probe() -> Steps[Answer | NotYet]:
+        answer = yield from call(Request(Service.IAM, "GetRole", {"RoleName": name}, expect=_GONE))
+        return NotYet("not readable yet") if answer.missing else answer
+
+    return until(f"IAM role {name} readable", probe)
+
+
+def _live(role: Mapping[str, Json]) -> Live:
+    tags = {str(tag["Key"]): str(tag["Value"]) for tag in _maps(role.get("Tags"))}
+    boundary = role.get("PermissionsBoundary")
+    path = str(role.get("Path", "/"))
+    fields: dict[str, Json] = {
+        "role_name": str(role["RoleName"]),
+        "path": path,
+        "assume_role_policy_document": decode(role.get("AssumeRolePolicyDocument")),
+        "description": role.get("Description", ""),
+        "max_session_duration": role.get("MaxSessionDuration", 3600),
+        "permissions_boundary": boundary.get("PermissionsBoundaryArn") if isinstance(boundary, Mapping) else None,
+        "inline_policies": {
+            str(one["PolicyName"]): decode(one.get("PolicyDocument")) for one in _maps(role.get("RolePolicyList"))
+        },
+        "managed_policy_arns": [str(one["PolicyArn"]) for one in _maps(role.get("AttachedManagedPolicies"))],
+        "tags": {key: value for key, value in tags.items() if key != MARK},
+    }
+    service_linked = path.startswith(("/aws-service-role/", "/aws-reserved/"))
+    return Live(
+        name=str(role["RoleName"]),
+        id=str(role["RoleId"]),
+        fields=fields,
+        attributes={"arn": str(role["Arn"]), "id": str(role["RoleId"])},
+        mark=tags.get(MARK, ""),
+        guarded="a service-linked role" if service_linked else "",
+    )
+
+
+def _put_policies(role: str, policies: Mapping[str, Value]) -> list[Request]:
+    return [
+        Request(
+            Service.IAM, "PutRolePolicy", {"RoleName": role, "PolicyName": name, "PolicyDocument": _text(document)}
+        )
+        for name, document in policies.items()
+    ]
+
+
+def _replace_policies(role: str, before: Mapping[str, Value], after: Mapping[str, Value]) -> list[Request]:
+    changed = {
+        name: document
+        for name, document in after.items()
+        if name not in before or policy.canonical(before[name]) != policy.canonical(document)
+    }
+    dropped = [name for name in before if name not in after]
+    return _put_policies(role, changed) + [
+        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE) for name in dropped
+    ]
+
+
+def _attach(role: str, arns: Iterable[str]) -> list[Request]:
+    return [Request(Service.IAM, "AttachRolePolicy", {"RoleName": role, "PolicyArn": arn}) for arn in arns]
+
+
+def _detach(role: str, arns: Iterable[str]) -> list[Request]:
+    return [
+        Request(Service.IAM, "DetachRolePolicy", {"RoleName": role, "PolicyArn": arn}, expect=_GONE) for arn in arns
+    ]
+
+
+def _boundary(role: str, arn: Value) -> Request:
+    if arn:
+        return Request(Service.IAM, "PutRolePermissionsBoundary", {"RoleName": role, "PermissionsBoundary": arn})
+    return Request(Service.IAM, "DeleteRolePermissionsBoundary", {"RoleName": role}, expect=_GONE)
+
+
+def _text(document: Value) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _tags(tags: Mapping[str, Value]) -> list[Value]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def _body(answer: Answer) -> Mapping[str, Json]:
+    return answer.body if isinstance(answer.body, Mapping) else {}
+
+
+def _name(role: Mapping[str, Json]) -> str:
+    return str(role["RoleName"]).casefold()
+
+
+def _list(value: Value | Json) -> Sequence[Json]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _maps(value: Json) -> list[Mapping[str, Json]]:
+    return [one for one in _list(value) if isinstance(one, Mapping)]
+
+
+def _map(value: Value | Json) -> Mapping[str, Value]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _strings(value: Value | Json) -> list[str]:
+    return [str(one) for one in _list(value)]
+
+
+KIND = IamRoles

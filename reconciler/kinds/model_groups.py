@@ -1,0 +1,52 @@
+"""Model groups of ML Commons: who may use which models.
+
+https://docs.opensearch.org/latest/ml-commons-plugin/api/model-group-apis/index/
+"""
+
+from collections.abc import Mapping
+
+from reconciler.canonical.json import Json
+from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.model.kind import Grants, Made, Work
+from reconciler.model.steps import Steps
+
+
+class ModelGroups(MlKind):
+    """A group's access mode is called `access` when read back."""
+
+    collection = "model_groups"
+    answers = {f"POST {ROOT}/model_groups/_register": {"model_group_id": "(known after apply)"}}
+    to_read = Grants(
+        iam=("es:ESHttpGet",),
+        opensearch=("cluster:admin/opensearch/ml/model_groups/search", "cluster:admin/opensearch/ml/model_groups/get"),
+    )
+    to_write = Grants(
+        iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
+        opensearch=(
+            "cluster:admin/opensearch/ml/register_model_group",
+            "cluster:admin/opensearch/ml/update_model_group",
+            "cluster:admin/opensearch/ml/delete_model_group",
+        ),
+    )
+
+    def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        access = {"access_mode": source["access"]} if source.get("access") is not None else {}
+        return {**picked(source, "name", "description", "backend_roles"), **access}
+
+    def create(self, work: Work) -> Steps[Made]:
+        body = {**sent(work, "description", "access_mode", "backend_roles"), "name": work.name}
+        return (yield from self.post("_register", body, "model_group_id"))
+
+    def update(self, work: Work) -> Steps[Made]:
+        assert work.live is not None
+        body = sent(work, *work.changed)
+        if "description" in work.changed:
+            body.setdefault("description", "")
+        yield from self.put(work, body)
+        return Made(work.live.id, work.live.attributes)
+
+    def delete(self, work: Work) -> Steps[None]:
+        yield from self.remove(work)
+
+
+KIND = ModelGroups

@@ -1,0 +1,118 @@
+"""Remote models of ML Commons: a connector that can be asked, deployed on the domain's nodes.
+
+https://docs.opensearch.org/latest/ml-commons-plugin/api/model-apis/index/
+"""
+
+from collections.abc import Mapping
+
+from reconciler.canonical.json import Json
+from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.model.kind import Grants, Made, Work
+from reconciler.model.request import Answer, Request, Service
+from reconciler.model.steps import Failed, NotYet, Steps, call, until
+
+_ONE = f"{ROOT}/models/{{id}}"
+_UNDEPLOYED = {"REGISTERED": "UNDEPLOYED", "UNDEPLOYED": "UNDEPLOYED"}
+_SETTLING = ("DEPLOYING", "REGISTERING")
+
+
+class Models(MlKind):
+    """A task that says COMPLETED says nothing yet: only the model's own state does."""
+
+    collection = "models"
+    answers = {
+        f"POST {ROOT}/models/_register": {"model_id": "(known after apply)"},
+        f"GET {_ONE}": {"model_state": "DEPLOYED"},
+    }
+    to_read = Grants(
+        iam=("es:ESHttpGet",),
+        opensearch=("cluster:admin/opensearch/ml/models/search", "cluster:admin/opensearch/ml/models/get"),
+    )
+    to_write = Grants(
+        iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
+        opensearch=(
+            "cluster:admin/opensearch/ml/register_model",
+            "cluster:admin/opensearch/ml/models/update",
+            "cluster:admin/opensearch/ml/models/delete",
+            "cluster:admin/opensearch/ml/deploy_model",
+            "cluster:admin/opensearch/ml/undeploy_model",
+            "cluster:admin/opensearch/ml/tasks/get",
+        ),
+    )
+
+    def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        fields = picked(source, "name", "description", "connector_id", "model_group_id", "is_enabled", "rate_limiter")
+        state = str(source.get("model_state", ""))
+        return {
+            "is_enabled": True,
+            **fields,
+            "function_name": source.get("algorithm", ""),
+            "model_state": _UNDEPLOYED.get(state, state),
+        }
+
+    def create(self, work: Work) -> Steps[Made]:
+        body = {**sent(work, "description", "connector_id", "model_group_id"), "name": work.name, "function_name": "remote"}
+        deployed = work.fields.get("model_state", "DEPLOYED") == "DEPLOYED"
+        made = yield from self.post("_register", body, "model_id", query={"deploy": "true"} if deployed else {})
+        yield from _settled(work, made.id)
+        later = sent(work, "is_enabled", "rate_limiter")
+        if later and later != {"is_enabled": True}:
+            yield from call(Request(Service.OPENSEARCH, f"PUT {_ONE}", {"id": made.id}, body=later))
+        return made
+
+    def update(self, work: Work) -> Steps[Made]:
+        assert work.live is not None
+        changed = work.changed - {"model_state"}
+        body = sent(work, *changed)
+        if "description" in changed:
+            body.setdefault("description", "")
+        if "is_enabled" in changed:
+            body.setdefault("is_enabled", True)
+        yield from self.put(work, body)
+        if "model_state" in work.changed:
+            yield from _settled(work, work.live.id)
+        return Made(work.live.id, work.live.attributes)
+
+    def delete(self, work: Work) -> Steps[None]:
+        assert work.live is not None
+        # A prediction may deploy it again at any moment, so undeploying is part of each attempt.
+        one = {"id": work.live.id}
+        undeploy = Request(Service.OPENSEARCH, f"POST {_ONE}/_undeploy", one, expect=frozenset({"404"}))
+        delete = Request(Service.OPENSEARCH, f"DELETE {_ONE}", one, expect=frozenset({"400", "404"}))
+
+        def probe() -> Steps[Answer | NotYet]:
+            answer = yield from call(delete)
+            if answer.ok or answer.missing:
+                return answer
+            yield from call(undeploy)
+            return NotYet(answer.reason)
+
+        yield from until(f"{work.address} undeployed", probe, patience=60)
+
+
+def _settled(work: Work, model: str) -> Steps[None]:
+    """Bring the model to the state the manifest wants, deploying once more where a deployment failed."""
+    wanted = str(work.fields.get("model_state", "DEPLOYED"))
+    tries = 0
+
+    def probe() -> Steps[str | NotYet]:
+        nonlocal tries
+        answer = yield from call(Request(Service.OPENSEARCH, f"GET {_ONE}", {"id": model}))
+        state = str(answer.body.get("model_state")) if isinstance(answer.body, Mapping) else ""
+        if _UNDEPLOYED.get(state, state) == wanted:
+            return state
+        if state in _SETTLING or (state == "REGISTERED" and tries == 0 and work.live is None):
+            return NotYet(state)
+        if tries == 3:
+            raise Failed("deploy-failed", f"{work.address} is {state} after {tries} attempts to make it {wanted}")
+        tries += 1
+        verb = "_deploy" if wanted == "DEPLOYED" and state != "PARTIALLY_DEPLOYED" else "_undeploy"
+        # 409: a prediction or somebody else is deploying it at this moment.
+        request = Request(Service.OPENSEARCH, f"POST {_ONE}/{verb}", {"id": model}, expect=frozenset({"409"}))
+        yield from call(request)
+        return NotYet(state)
+
+    yield from until(f"{work.address} {wanted.lower()}", probe, patience=120, every=0.1)
+
+
+KIND = Models

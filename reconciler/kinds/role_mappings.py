@@ -1,0 +1,103 @@
+"""Role mappings of OpenSearch Security: who has a security role.
+
+https://docs.opensearch.org/latest/security/access-control/api/#role-mappings
+"""
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.canonical.json import Json
+from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.membership import Membership, entries, for_field
+from reconciler.model.objects import Live, Sought
+from reconciler.model.request import Request, Service
+from reconciler.model.steps import Steps, call
+
+LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
+_ALL = "/_plugins/_security/api/rolesmapping"
+_ONE = _ALL + "/{name}"
+
+
+class RoleMappings(Kind):
+    """The mapping's name is the role's; its lists are shared with everybody else who maps somebody."""
+
+    to_read = Grants(iam=("es:ESHttpGet",), security_rest=True)
+    to_write = Grants(iam=("es:ESHttpPut", "es:ESHttpPatch", "es:ESHttpDelete"), security_rest=True)
+
+    def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        answer = yield from call(Request(Service.OPENSEARCH, f"GET {_ALL}"))
+        mappings = answer.body if isinstance(answer.body, Mapping) else {}
+        names = {one.name for one in sought}
+        return Reading(tuple(_live(name, found) for name, found in mappings.items() if name in names))
+
+    def look(self, sought: Sought, place: Place) -> Steps[Reading]:
+        found = yield from _look(sought.name)
+        return Reading((found,) if found else ())
+
+    def create(self, work: Work) -> Steps[Made]:
+        # Somebody may have made the mapping since the plan: writing it whole would throw out his members.
+        return (yield from self.update(work))
+
+    def update(self, work: Work) -> Steps[Made]:
+        live = yield from _look(work.name)
+        if live is None:
+            body = {name: work.fields[name] for name in (*LISTS, "description") if name in work.fields}
+            yield from call(Request(Service.OPENSEARCH, f"PUT {_ONE}", {"name": work.name}, body=body))
+            return Made()
+        operations: list[dict[str, Json]] = []
+        for name in LISTS:
+            if name in work.fields or (work.row and name in work.row.applied):
+                present = entries(live.fields.get(name))
+                operations += _operations(name, present, for_field(work, name, present, entries(work.fields.get(name))))
+        description = work.fields.get("description")
+        if isinstance(description, str) and description != live.fields.get("description"):
+            operations.append({"op": "add", "path": "/description", "value": description})
+        yield from _patch(work.name, operations)
+        return Made()
+
+    def delete(self, work: Work) -> Steps[None]:
+        live = yield from _look(work.name)
+        if live is None:
+            return
+        changes = {name: for_field(work, name, entries(live.fields.get(name)), ()) for name in LISTS}
+        left = {name: change.result(entries(live.fields.get(name))) for name, change in changes.items()}
+        if work.row is not None and work.row.prior is None and not any(left.values()):
+            request = Request(
+                Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name}, expect=frozenset({"404"})
+            )
+            yield from call(request)
+            return
+        operations: list[dict[str, Json]] = []
+        for name, change in changes.items():
+            operations += _operations(name, entries(live.fields.get(name)), change)
+        yield from _patch(work.name, operations)
+
+
+def _look(name: str) -> Steps[Live | None]:
+    request = Request(Service.OPENSEARCH, f"GET {_ONE}", {"name": name}, expect=frozenset({"404"}))
+    answer = yield from call(request)
+    found = answer.body.get(name) if isinstance(answer.body, Mapping) and not answer.missing else None
+    return _live(name, found) if found is not None else None
+
+
+def _live(name: str, found: Json) -> Live:
+    found = found if isinstance(found, Mapping) else {}
+    guarded = next((word for word in ("reserved", "hidden", "static") if found.get(word) is True), "")
+    fields: dict[str, Json] = {field: list(entries(found.get(field))) for field in LISTS}
+    if "description" in found:
+        fields["description"] = found["description"]
+    return Live(name, "", fields, guarded=guarded)
+
+
+def _operations(field: str, present: Sequence[str], change: Membership) -> list[dict[str, Json]]:
+    """JSON Patch operations for one list: additions are appended, so that nobody else's entry is rewritten."""
+    if change.remove:
+        return [{"op": "replace", "path": f"/{field}", "value": change.result(present)}]
+    return [{"op": "add", "path": f"/{field}/-", "value": entry} for entry in change.add]
+
+
+def _patch(name: str, operations: Sequence[Mapping[str, Json]]) -> Steps[None]:
+    if operations:
+        yield from call(Request(Service.OPENSEARCH, f"PATCH {_ONE}", {"name": name}, body=list(operations)))
+
+
+KIND = RoleMappings

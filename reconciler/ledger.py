@@ -1,0 +1,211 @@
+"""The ledger: the small record, kept on the domain, of what is ours.
+
+One document per owned object, an identity of the ledger itself, one document per apply. Everything is said as
+steps; the same requests are answered by the domain or, by choice, by a file.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from reconciler.canonical.json import Json
+from reconciler.model.objects import Address, Row
+from reconciler.model.request import Request, Service
+from reconciler.model.steps import Failed, Steps, call
+
+INDEX = "reconciler-ledger"
+"""The index that holds it."""
+
+VERSION = 1
+"""The format of the documents; a ledger written by a newer one is refused."""
+
+_PAGE = 5_000
+_UNINDEXED: Json = {"type": "object", "enabled": False}
+_KEYWORD: Json = {"type": "keyword"}
+_DEFINITION: Json = {
+    "settings": {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": True}},
+    "mappings": {
+        "dynamic": "strict",
+        "properties": {
+            "type": _KEYWORD,
+            "manifest": _KEYWORD,
+            "address": _KEYWORD,
+            "id": _KEYWORD,
+            "name": _KEYWORD,
+            "adopted": {"type": "boolean"},
+            "depends_on": _KEYWORD,
+            "at": {"type": "date"},
+            "by": _KEYWORD,
+            "applied": _UNINDEXED,
+            "prior": _UNINDEXED,
+            "fingerprints": _UNINDEXED,
+            "intent": _UNINDEXED,
+            "body": _UNINDEXED,
+        },
+    },
+}
+
+Line: TypeAlias = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the ledger says: its own id ("" when there is none yet), our rows, and other manifests' rows."""
+
+    id: str = ""
+    cluster: str = ""
+    account: str = ""
+    rows: Mapping[Address, Row] = field(default_factory=dict)
+    others: Sequence[Row] = ()
+
+
+def read(manifest: str) -> Steps[Ledger]:
+    """The whole ledger. Only a missing index is an empty one: a refusal or a broken answer is an error."""
+    identity: Mapping[str, Json] = {}
+    rows: list[Row] = []
+    after: Sequence[Json] | None = None
+    while True:
+        body: dict[str, Json] = {
+            "query": {"terms": {"type": ["row", "identity"]}},
+            "sort": [{"manifest": "asc"}, {"address": {"order": "asc", "missing": "_first"}}],
+            "size": _PAGE,
+        }
+        if after is not None:
+            body["search_after"] = after
+        operation = f"GET /{INDEX}/_search"
+        answer = yield from call(Request(Service.LEDGER, operation, body=body, expect=frozenset({"404"})))
+        if answer.missing:
+            return Ledger()
+        outer = answer.body.get("hits") if isinstance(answer.body, Mapping) else None
+        hits = outer.get("hits") if isinstance(outer, Mapping) else None
+        if not isinstance(hits, Sequence):
+            raise Failed("bad-answer", "the ledger's search answered without hits")
+        sources = [hit["_source"] for hit in hits if isinstance(hit, Mapping)]
+        for source in sources:
+            if not isinstance(source, Mapping):
+                raise Failed("bad-answer", "the ledger holds a document that is not an object")
+            if source.get("type") == "identity":
+                identity = source
+            else:
+                rows.append(_row(source))
+        if len(hits) < _PAGE:
+            break
+        last = hits[-1]
+        after = last.get("sort") if isinstance(last, Mapping) else None  # type: ignore[assignment]
+    about = identity.get("body")
+    about = about if isinstance(about, Mapping) else {}
+    if int(str(about.get("version", VERSION))) > VERSION:
+        raise Failed("ledger-newer", "the ledger was written by a newer reconciler")
+    return Ledger(
+        id=str(about.get("id", "")),
+        cluster=str(about.get("cluster", "")),
+        account=str(about.get("account", "")),
+        rows={row.address: row for row in rows if row.manifest == manifest},
+        others=tuple(row for row in rows if row.manifest != manifest),
+    )
+
+
+def create(ledger: Ledger) -> Steps[None]:
+    """Make the index and write the ledger's identity."""
+    exists = frozenset({"400"})
+    made = yield from call(Request(Service.LEDGER, f"PUT /{INDEX}", body=_DEFINITION, expect=exists))
+    if not made.ok and "already_exists" not in made.reason and "already exists" not in made.reason:
+        raise Failed("ledger-not-writable", made.reason)
+    about = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
+    yield from _bulk([{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}])
+
+
+def write(rows: Iterable[Row]) -> Steps[None]:
+    """Write rows. Rows that are written at the same moment go in one request."""
+    lines: list[Line] = []
+    for row in rows:
+        lines += [{"index": {"_index": INDEX, "_id": _key(row)}}, _document(row)]
+    yield from _bulk(lines)
+
+
+def remove(row: Row) -> Steps[None]:
+    """Remove a row."""
+    yield from _bulk([{"delete": {"_index": INDEX, "_id": _key(row)}}])
+
+
+def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
+    """Write what one apply did. `at` is ISO 8601 in UTC, `by` the caller's ARN or user name."""
+    document = {"type": "history", "manifest": manifest, "at": at, "by": by, "body": body}
+    yield from _bulk([{"index": {"_index": INDEX}}, document])
+
+
+def fingerprint(value: str, salt: str) -> str:
+    """A hash of a secret that tells whether it changed and nothing else: scrypt, 32 bytes in hexadecimal."""
+    return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=32).hex()
+
+
+def matches(value: str, salt: str, known: str) -> bool:
+    """Whether `known` is the fingerprint of `value`."""
+    return hmac.compare_digest(fingerprint(value, salt), known)
+
+
+def _bulk(lines: Sequence[Line]) -> Steps[None]:
+    request = Request(
+        Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=tuple(lines), combine="ledger"
+    )
+    answer = yield from call(request)
+    if not isinstance(answer.body, Mapping) or answer.body.get("errors") is not False:
+        raise Failed("ledger-not-writable", _first_error(answer.body))
+
+
+def _first_error(body: Json) -> str:
+    items = body.get("items") if isinstance(body, Mapping) else None
+    for item in items if isinstance(items, Sequence) else ():
+        for result in item.values() if isinstance(item, Mapping) else ():
+            error = result.get("error") if isinstance(result, Mapping) else None
+            if isinstance(error, Mapping):
+                return str(error.get("reason"))
+    return "the bulk request answered without saying that it was carried out"
+
+
+def _key(row: Row) -> str:
+    return f"row:{row.manifest}:{row.address}"
+
+
+def _document(row: Row) -> Line:
+    return {
+        "type": "row",
+        "manifest": row.manifest,
+        "address": str(row.address),
+        "id": row.id,
+        "name": row.name,
+        "adopted": row.adopted,
+        "depends_on": list(row.depends_on),
+        "at": row.applied_at or None,
+        "applied": row.applied,
+        "prior": row.prior,
+        "fingerprints": row.fingerprints,
+        "intent": row.intent,
+    }
+
+
+def _row(source: Mapping[str, Json]) -> Row:
+    def mapping(name: str) -> Mapping[str, Json] | None:
+        value = source.get(name)
+        return value if isinstance(value, Mapping) else None
+
+    depends_on = source.get("depends_on")
+    try:
+        address = Address.parse(str(source.get("address")))
+    except ValueError as error:
+        raise Failed("bad-answer", f"the ledger holds a row without an address: {error}") from error
+    return Row(
+        address=address,
+        manifest=str(source.get("manifest")),
+        id=str(source.get("id") or ""),
+        name=str(source.get("name") or ""),
+        applied=mapping("applied") or {},
+        prior=mapping("prior"),
+        adopted=source.get("adopted") is True,
+        depends_on=tuple(str(one) for one in depends_on) if isinstance(depends_on, Sequence) else (),
+        fingerprints={key: str(value) for key, value in (mapping("fingerprints") or {}).items()},
+        intent=mapping("intent"),
+        applied_at=str(source.get("at") or ""),
+    )

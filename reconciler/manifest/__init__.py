@@ -1,0 +1,1 @@
+"""Loading of manifests: text to positions, references, variables, schemas, and one `Manifest`."""

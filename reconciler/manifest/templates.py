@@ -1,0 +1,209 @@
+"""The `${...}` syntax: which references are ours, which text passes through untouched, what is a near miss.
+
+Ours are `${<kind>.<name>.<attribute>}`, `${var.x}`, `${env.X}`, `${secret.x}` and `${target.x}`. `$${` stands for a
+literal `${`. Everything else belongs to the services (`${parameters.x}`, `${aws:username}`, `${user.name}`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TypeAlias
+
+from reconciler.canonical.json import Scalar
+
+TARGET_ATTRIBUTES = ("region", "account_id", "partition", "domain_arn")
+"""What `${target.x}` may ask for."""
+
+_FOREIGN = frozenset({"parameters", "credential", "user", "attr"})
+_PLAIN = {
+    "var": re.compile(r"[A-Za-z_][A-Za-z0-9_-]*"),
+    "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
+    "secret": re.compile(r"[A-Za-z_][A-Za-z0-9_-]*"),
+    "target": re.compile("|".join(TARGET_ATTRIBUTES)),
+}
+_MISNOMERS = {"variable": "var", "variables": "var", "environment": "env", "evn": "env", "vra": "var"}
+_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OBJECT = re.compile(r"[^\s{}$](?:[^{}$\r\n]*[^\s{}$])?")
+_OPENING = re.compile(r"\$?\$\{")
+_WORD = re.compile(r"[\w.-]*")
+_LONGEST = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One reference: `${namespace.name}`, or `${namespace.name.attribute}` when the namespace is a kind.
+
+    `offset` is where its `${` stands in the string it was found in; references to the same thing are equal.
+    """
+
+    namespace: str
+    name: str
+    attribute: str = ""
+    offset: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        tail = f".{self.attribute}" if self.attribute else ""
+        return f"${{{self.namespace}.{self.name}{tail}}}"
+
+    @property
+    def length(self) -> int:
+        """Characters of the reference in the text, `${` and `}` included."""
+        return len(str(self))
+
+    @property
+    def name_offset(self) -> int:
+        """Where the name stands in the string the reference was found in."""
+        return self.offset + len(self.namespace) + 3
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A string with references in it that are not resolved yet: literal text and references in turn."""
+
+    parts: tuple[str | Reference, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
+
+    @property
+    def whole(self) -> Reference | None:
+        """The reference that is the entire string, so that the value keeps its type; None for a mixture."""
+        only = self.parts[0]
+        return only if len(self.parts) == 1 and isinstance(only, Reference) else None
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The references in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Reference))
+
+
+Value: TypeAlias = "Scalar | Template | Sequence[Value] | Mapping[str, Value]"
+"""A JSON value in which strings may still be templates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A malformed reference: the characters of the string it covers, what is wrong, what to do."""
+
+    offset: int
+    length: int
+    message: str
+    hint: str
+
+
+class TemplateError(Exception):
+    """A string holds malformed references."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(fault.message for fault in faults))
+
+
+def parse(text: str, kinds: Mapping[str, Sequence[str]]) -> str | Template:
+    """The string itself, escapes undone, or a `Template` when it holds references of ours.
+
+    `kinds` maps every kind to the attributes that may be asked of its objects. Raises TemplateError with all
+    malformed references and near misses.
+    """
+    if "${" not in text:
+        return text
+    parts: list[str | Reference] = []
+    faults: list[Fault] = []
+    literal = ""
+    at = 0
+    while opening := _OPENING.search(text, at):
+        literal += text[at : opening.start()]
+        at = opening.end()
+        if len(opening[0]) == 3:
+            literal += "${"
+            continue
+        found = _reference(text, opening.start(), kinds)
+        if found is None:
+            literal += "${"
+            continue
+        if isinstance(found, Fault):
+            faults.append(found)
+        else:
+            parts += [literal, found] if literal else [found]
+            literal = ""
+        at = opening.start() + found.length
+    literal += text[at:]
+    if faults:
+        raise TemplateError(faults)
+    if not parts:
+        return literal
+    return Template((*parts, literal) if literal else tuple(parts))
+
+
+def references(value: Value) -> Iterator[tuple[tuple[str | int, ...], Reference]]:
+    """Every reference inside `value`, with the path of the string it stands in."""
+    if isinstance(value, Template):
+        for reference in value.references:
+            yield (), reference
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            for path, reference in references(member):
+                yield (key, *path), reference
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            for path, reference in references(item):
+                yield (index, *path), reference
+
+
+def _reference(text: str, start: int, kinds: Mapping[str, Sequence[str]]) -> Reference | Fault | None:
+    """What begins with the `${` at `start`: ours, a near miss of ours, or None when it is not ours."""
+    end = text.find("}", start, start + _LONGEST)
+    closed = end >= 0 and "${" not in text[start + 2 : end]
+    body = text[start + 2 : end] if closed else _WORD.match(text, start + 2, start + _LONGEST)[0]  # type: ignore[index]
+    trimmed = body.strip(" \t\r\n{")
+    namespace, dot, rest = trimmed.partition(".")
+    length = len(body) + 2 + closed
+    if namespace in _FOREIGN or ":" in namespace:
+        return None
+    if namespace not in _PLAIN and namespace not in kinds:
+        near = _nearest(namespace, tuple(kinds)) if dot else ""
+        if not near:
+            return None
+        suggestion = f"did you mean ${{{near}.{rest}}}?" if closed else f"did you mean {near}?"
+        return Fault(start, length, f"nothing is called {namespace}", suggestion)
+    if not closed:
+        return Fault(start, length, "the reference is not closed", "add `}`; references can not be nested")
+    if body != trimmed:
+        return Fault(start, length, "spaces in a reference", f"write ${{{trimmed}}}")
+    if namespace in _PLAIN:
+        return _plain_reference(namespace, rest, start, length)
+    return _object_reference(namespace, rest, kinds[namespace], start, length)
+
+
+def _plain_reference(namespace: str, name: str, start: int, length: int) -> Reference | Fault:
+    if _PLAIN[namespace].fullmatch(name):
+        return Reference(namespace, name, offset=start)
+    if namespace == "target":
+        near = get_close_matches(name, TARGET_ATTRIBUTES, 1)
+        hint = f"did you mean ${{target.{near[0]}}}?" if near else f"there are {', '.join(TARGET_ATTRIBUTES)}"
+        return Fault(start, length, "the target has no such attribute", hint)
+    return Fault(start, length, f"not a name of {_WHAT[namespace]}", f"write ${{{namespace}.name}}")
+
+
+_WHAT = {"var": "a variable", "env": "an environment variable", "secret": "a secret"}
+
+
+def _object_reference(kind: str, rest: str, attributes: Sequence[str], start: int, length: int) -> Reference | Fault:
+    name, _, attribute = rest.rpartition(".")
+    if _OBJECT.fullmatch(name) and _ATTRIBUTE.fullmatch(attribute):
+        return Reference(kind, name, attribute, offset=start)
+    shown = attributes[0] if attributes else "attribute"
+    whole = rest if _OBJECT.fullmatch(rest) and name else rest if rest and "." not in rest else "name"
+    return Fault(start, length, "the reference names no attribute", f"write ${{{kind}.{whole}.{shown}}}")
+
+
+@lru_cache(maxsize=1024)
+def _nearest(namespace: str, kinds: tuple[str, ...]) -> str:
+    """The namespace of ours that was probably meant, or ""."""
+    lower = namespace.casefold()
+    if lower in _MISNOMERS:
+        return _MISNOMERS[lower]
+    matches = get_close_matches(lower, (*_PLAIN, *kinds), 1, 0.75)
+    return matches[0] if matches else ""

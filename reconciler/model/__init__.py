@@ -1,0 +1,1 @@
+"""The types everything else is said in: addresses, objects, requests, steps, schemas, changes, kinds."""

@@ -1,0 +1,88 @@
+"""Changes: what differs for one address, what will be done about it, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from reconciler.errors import Position
+from reconciler.manifest.templates import Value
+from reconciler.model.objects import Address, Desired, Live, Row
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class Action(StrEnum):
+    """What is done to one address."""
+
+    NO_OP = "no-op"
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ADOPT = "adopt"
+    FORGET = "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One difference inside an object. `before` and `after` are None where there is no value.
+
+    `text` names the difference where values alone do not read well (a policy statement); `widens` marks
+    that it lets somebody do more than before; `write_only` that the service never shows the value.
+    """
+
+    path: Path
+    before: Value
+    after: Value
+    text: str = ""
+    widens: bool = False
+    write_only: bool = False
+
+    @property
+    def field(self) -> str:
+        """The top-level field the difference is in."""
+        return str(self.path[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One address, an action, the differences, the reason.
+
+    `desired`, `live` and `row` are the three versions it was computed from. `record` says that the ledger's
+    row has to be written even when nothing else is done. `notes` are for people and steer nothing.
+    """
+
+    address: Address
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+    reason: str = ""
+    desired: Desired | None = None
+    live: Live | None = None
+    row: Row | None = None
+    record: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def position(self) -> Position | None:
+        """Where the manifest declares the object."""
+        return self.desired.position if self.desired else None
+
+    @property
+    def changed_fields(self) -> frozenset[str]:
+        """The top-level fields that differ."""
+        return frozenset(change.field for change in self.fields)
+
+
+def count(changes: Mapping[Action, int]) -> str:
+    """The counts of a plan as one phrase: `3 to create, 1 to change`."""
+    words = {
+        Action.CREATE: "to create",
+        Action.UPDATE: "to change",
+        Action.REPLACE: "to replace",
+        Action.DELETE: "to delete",
+        Action.ADOPT: "to adopt",
+        Action.FORGET: "to forget",
+    }
+    always = (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE)
+    return ", ".join(f"{changes.get(a, 0):,} {word}" for a, word in words.items() if changes.get(a, 0) or a in always)

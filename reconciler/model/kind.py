@@ -1,0 +1,131 @@
+"""The contract of a kind: what to send, said as steps. The engine does everything else."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from reconciler.canonical.json import Json
+from reconciler.manifest.templates import Value
+from reconciler.model.objects import Address, Desired, Live, Row, Sought
+from reconciler.model.request import Answer, Request
+from reconciler.model.schema import Schema
+from reconciler.model.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the objects live: what kinds and `${target.x}` may know of account and domain."""
+
+    region: str = ""
+    account_id: str = ""
+    partition: str = "aws"
+    domain: str = ""
+    endpoint: str = ""
+    managed: bool = False  # Amazon OpenSearch Service rather than a cluster of one's own
+
+    @property
+    def domain_arn(self) -> str:
+        """The ARN of the domain, "" when account, region or domain are not known."""
+        if not (self.region and self.account_id and self.domain):
+            return ""
+        return f"arn:{self.partition}:es:{self.region}:{self.account_id}:domain/{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a kind found: all live objects that match, and why some could not be read, by id or name."""
+
+    lives: tuple[Live, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is known of an object once it was written: its id and the attributes others may refer to."""
+
+    id: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a kind is told when it has to write one object.
+
+    `name` is the service's name; `fields` are the desired fields, references filled in, secrets still as
+    templates; `changed` are the top-level fields that differ; `mark` is the ownership mark to put on objects that
+    can carry one; `others` are, by field, the entries of shared lists that other manifests count on.
+    """
+
+    address: Address
+    name: str
+    place: Place
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+    live: Live | None = None
+    row: Row | None = None
+    mark: str = ""
+    others: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What an identity must be allowed: IAM actions, OpenSearch actions, and whether the Security REST API."""
+
+    iam: tuple[str, ...] = ()
+    opensearch: tuple[str, ...] = ()
+    security_rest: bool = False
+
+
+class Kind(ABC):
+    """One kind of object. A kind yields requests and never sends them; it holds no state."""
+
+    to_read: ClassVar[Grants] = Grants()
+    to_write: ClassVar[Grants] = Grants()
+
+    answers: ClassVar[Mapping[str, Json]] = {}
+    """By operation, the body of a successful answer, for `plan --calls`."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    @property
+    def name(self) -> str:
+        """The kind's name, which is its section in a manifest."""
+        return self.schema.kind
+
+    @abstractmethod
+    def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        """All live objects that have a sought id or a sought name, in as few requests as the service allows."""
+
+    def look(self, sought: Sought, place: Place) -> Steps[Reading]:
+        """One object, read in the way that is never stale."""
+        return self.read([sought], place)
+
+    @abstractmethod
+    def create(self, work: Work) -> Steps[Made]:
+        """Make the object. Nobody made it before: the caller has looked."""
+
+    @abstractmethod
+    def update(self, work: Work) -> Steps[Made]:
+        """Bring `work.live` to `work.fields`; only `work.changed` differ."""
+
+    @abstractmethod
+    def delete(self, work: Work) -> Steps[None]:
+        """Remove `work.live`, or for shared objects what `work.row` says is ours in it."""
+
+    def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
+        """The attributes that are known before the object exists."""
+        return {}
+
+    def depends_on(self, desired: Desired, everything: Mapping[Address, Desired]) -> Iterable[Address]:
+        """What `desired` needs that its references do not say."""
+        return ()
+
+    def prior(self, live: Live, fields: Iterable[str]) -> Mapping[str, Json]:
+        """For shared kinds: the values of `fields` to go back to when we leave."""
+        return {name: live.fields.get(name) for name in fields}
+
+    def answer(self, request: Request) -> Answer:
+        """The answer of a service that does as it is told, for `plan --calls`."""
+        return Answer(200, self.answers.get(request.operation, {}))

@@ -1,0 +1,101 @@
+"""Objects in their three versions: desired (the manifest), live (the service), applied (the ledger)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.canonical.json import Json
+from reconciler.errors import Position
+from reconciler.manifest.load import Lifecycle
+from reconciler.manifest.templates import Value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """`kind.name`: what an object is called in manifests, messages, flags and the ledger."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """The address written as `kind.name`; ValueError when it is not of that form."""
+        kind, dot, name = text.partition(".")
+        if not (kind and dot and name):
+            raise ValueError(f"{text!r} is not of the form kind.name")
+        return cls(kind, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """An object as the manifest states it. Values not known yet are templates."""
+
+    address: Address
+    fields: Mapping[str, Value]
+    depends_on: frozenset[Address] = frozenset()
+    adopt: bool = False
+    lifecycle: Lifecycle = Lifecycle()
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An object as read from its service, in the manifest's words.
+
+    `name` is the service's name for it and `id` what tells it from an earlier one of that name (a server-made
+    id, IAM's RoleId, or "" where names are all there is). `attributes` are what references may ask for.
+    `mark` is the ownership mark the object itself carries (`<manifest>/<ledger id>`), where its kind has one.
+    `guarded` says why the service would refuse to change it (reserved, static, service-linked), or "".
+    `detail` is for the kind itself.
+    """
+
+    name: str
+    id: str
+    fields: Mapping[str, Json]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    mark: str = ""
+    guarded: str = ""
+    detail: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that could not be read, and why. It is neither there nor absent."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ledger knows of one owned object.
+
+    `applied` are the fields as last applied (secrets as references); `prior` are, for shared objects, the
+    values found there before the first apply, or None when the object did not exist; `fingerprints` maps a
+    secret's name to its salted hash; `intent` is what was about to be done when nothing was heard since.
+    """
+
+    address: Address
+    manifest: str
+    id: str = ""
+    name: str = ""
+    applied: Mapping[str, Json] = field(default_factory=dict)
+    prior: Mapping[str, Json] | None = None
+    adopted: bool = False
+    depends_on: tuple[str, ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    intent: Mapping[str, Json] | None = None
+    applied_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """An object to look for: by the ledger's id where there is one, else by the service's name for it.
+
+    `fields` are the manifest's and the ledger's fields of it, for kinds that read only what is asked.
+    """
+
+    name: str
+    id: str = ""
+    fields: frozenset[str] = frozenset()

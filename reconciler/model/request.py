@@ -1,0 +1,143 @@
+"""One API call as data, its answer, and what it means when the answer is an error.
+
+A request never holds a secret: a body may contain templates such as `${secret.key}`, which the runner
+fills in at the moment of sending.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import quote, urlencode
+
+from reconciler.canonical.json import Json
+from reconciler.manifest.templates import Value
+
+
+class Service(StrEnum):
+    """Who answers a request. LEDGER is the domain itself or, by choice, a file that answers the same calls."""
+
+    IAM = "iam"
+    STS = "sts"
+    SECRETS = "secretsmanager"
+    OPENSEARCH = "opensearch"
+    LEDGER = "ledger"
+
+
+class Repeat(StrEnum):
+    """What is allowed after an answer was lost and the request may have been carried out."""
+
+    SAFE = "safe"  # sending it twice does what sending it once does
+    LOOK_FIRST = "look-first"  # whoever sent it has to look before sending it again
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One API call: service, operation, parameters.
+
+    For AWS, `operation` is the API's name (`CreateRole`) and `parameters` are boto3's. For OpenSearch and
+    the ledger, `operation` is a method and a path template (`GET /_plugins/_ml/models/{id}`), `parameters`
+    fill the template, `query` follows it and `body` is sent as JSON (a tuple: as one JSON line each).
+
+    `identity` is the ARN of the role that signs instead of the caller. `expect` lists error codes (an HTTP
+    status or AWS's name) that the sender wants as an answer rather than as a failure. Requests that are
+    ready together and have equal `combine` keys are sent as one: bodies that are lines are joined.
+    """
+
+    service: Service
+    operation: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Value | tuple[Value, ...] = None
+    identity: str | None = None
+    expect: frozenset[str] = frozenset()
+    repeat: Repeat = Repeat.SAFE
+    combine: str | None = None
+
+    @property
+    def method(self) -> str:
+        """The HTTP method, or "" for AWS."""
+        return self.operation.partition(" ")[0] if " " in self.operation else ""
+
+    @property
+    def path(self) -> str:
+        """The HTTP path with its placeholders filled and the query behind it, or "" for AWS."""
+        template = self.operation.partition(" ")[2]
+        path = _PLACEHOLDER.sub(lambda match: quote(str(self.parameters[match[1]]), safe=""), template)
+        return f"{path}?{urlencode(self.query)}" if self.query else path
+
+    @property
+    def label(self) -> str:
+        """How people are shown the request: `iam:CreateRole` or `PUT /_plugins/_ml/models/abc`."""
+        return f"{self.method} {self.path}" if self.method else f"{self.service}:{self.operation}"
+
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_READING_VERBS = ("Get", "List", "Describe", "Simulate", "AssumeRole")
+_READING_PATHS = ("/_search", "/_predict", "/_count")
+
+
+def writes(request: Request) -> bool:
+    """Whether a request can change anything, judged by its operation alone.
+
+    Reading are AWS's Get*, List*, Describe*, Simulate* and AssumeRole; HTTP GET and HEAD; searches,
+    counts and predictions. Everything else writes.
+    """
+    if request.method:
+        return request.method not in ("GET", "HEAD") and not request.operation.endswith(_READING_PATHS)
+    return not request.operation.startswith(_READING_VERBS)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service said: the HTTP status, the decoded body, and for errors a code and a reason.
+
+    `code` is AWS's error code, or for OpenSearch the status as text ("404"), and "" when all is well.
+    """
+
+    status: int
+    body: Json = None
+    code: str = ""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the service did what was asked."""
+        return self.code == ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether the object asked for does not exist. Nothing but a 404 or AWS's own words means that."""
+        return self.code in ("404", "NoSuchEntity", "ResourceNotFoundException")
+
+
+class Lost(StrEnum):
+    """Why a request has no answer."""
+
+    REFUSED = "refused"  # never reached the service
+    TIMEOUT = "timeout"
+    BROKEN = "broken"  # the connection ended before the answer did
+
+
+class NoAnswer(Exception):
+    """A request that got no answer. Unless it was refused, the service may have carried it out."""
+
+    def __init__(self, lost: Lost, reason: str) -> None:
+        super().__init__(reason)
+        self.lost = lost
+        self.reason = reason
+
+
+class ServiceFailure(Exception):
+    """A request that failed for good: the answer was an error nobody expected, or there was none."""
+
+    def __init__(self, request: Request, answer: Answer | None, reason: str) -> None:
+        super().__init__(f"{request.label}: {reason}")
+        self.request = request
+        self.answer = answer
+        self.reason = reason
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Whether the service may have carried the request out all the same."""
+        return writes(self.request) and (self.answer is None or self.answer.status >= 500)

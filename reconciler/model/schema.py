@@ -1,0 +1,193 @@
+"""A kind's schema as the engine reads it: which fields there are and how each behaves.
+
+The words are CloudFormation's (`readOnlyProperties`, `writeOnlyProperties`, `createOnlyProperties`,
+`primaryIdentifier`, `insertionOrder`) and a few of our own, all declared in `schemas/meta.schema.json`.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from reconciler.canonical import policy
+from reconciler.canonical.json import Json, canonical_text
+from reconciler.manifest.templates import Template, Value
+
+_NOTHING: Mapping[str, Json] = {}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one field, at any depth, compares and behaves.
+
+    `compare` is "policy", "string", "casefold" or "" (as JSON); `ordered` is false for sets; `default` is what
+    absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
+    `merge` marks maps whose keys the service can not remove; `additive` lists belong to several owners;
+    `local` fields are the reconciler's own and never sent.
+    """
+
+    schema: Mapping[str, Json]
+
+    @cached_property
+    def compare(self) -> str:
+        return str(self.schema.get("compare", ""))
+
+    @cached_property
+    def ordered(self) -> bool:
+        return self.schema.get("insertionOrder", True) is True
+
+    @cached_property
+    def has_default(self) -> bool:
+        return "default" in self.schema
+
+    @cached_property
+    def default(self) -> Json:
+        return self.schema.get("default")
+
+    @cached_property
+    def exclusive(self) -> bool:
+        return self.schema.get("exclusive") is True
+
+    @cached_property
+    def merge(self) -> bool:
+        return self.schema.get("merge") is True
+
+    @cached_property
+    def additive(self) -> bool:
+        return self.schema.get("additive") is True
+
+    @cached_property
+    def local(self) -> bool:
+        return self.schema.get("local") is True
+
+    @cached_property
+    def members(self) -> Mapping[str, "Rule"]:
+        properties = self.schema.get("properties")
+        return {key: Rule(_mapping(value)) for key, value in _mapping(properties).items()}
+
+    @cached_property
+    def other_members(self) -> "Rule":
+        return Rule(_mapping(self.schema.get("additionalProperties")))
+
+    @cached_property
+    def items(self) -> "Rule":
+        return Rule(_mapping(self.schema.get("items")))
+
+    @cached_property
+    def patterns(self) -> tuple[tuple[re.Pattern[str], "Rule"], ...]:
+        patterns = _mapping(self.schema.get("patternProperties"))
+        return tuple((re.compile(pattern), Rule(_mapping(value))) for pattern, value in patterns.items())
+
+    def member(self, key: str) -> "Rule":
+        """The rule of one key of a map."""
+        if key in self.members:
+            return self.members[key]
+        return next((rule for pattern, rule in self.patterns if pattern.search(key)), self.other_members)
+
+    def canonical(self, value: Value) -> Value:
+        """The canonical form of `value`: equal forms mean the same to the service. Templates stay as they are."""
+        if isinstance(value, Template):
+            return value
+        if self.compare == "policy":
+            return policy.canonical(value) if not holds_template(value) else value
+        if self.compare == "string":
+            return _as_string(value)
+        if self.compare == "casefold" and isinstance(value, str):
+            return value.casefold()
+        if isinstance(value, Mapping):
+            return {key: self.member(key).canonical(member) for key, member in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            members = [self.items.canonical(member) for member in value]
+            return members if self.ordered else _as_set(members)
+        return value
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The schema of one kind, with its fields' rules. `document` is the JSON Schema itself."""
+
+    kind: str
+    document: Mapping[str, Json] = field(repr=False)
+
+    @cached_property
+    def rule(self) -> Rule:
+        """The rule of the object as a whole; its members are the fields' rules."""
+        return Rule(self.document)
+
+    @cached_property
+    def read_only(self) -> frozenset[str]:
+        return self._names("readOnlyProperties")
+
+    @cached_property
+    def write_only(self) -> frozenset[str]:
+        return self._names("writeOnlyProperties")
+
+    @cached_property
+    def create_only(self) -> frozenset[str]:
+        return self._names("createOnlyProperties")
+
+    @cached_property
+    def name_field(self) -> str:
+        """The field that holds the service's name of an object, or "" where that is the address's name."""
+        names = self._names("primaryIdentifier") - self.read_only or self._names("additionalIdentifiers")
+        return next(iter(names), "")
+
+    @cached_property
+    def server_made_ids(self) -> bool:
+        """Whether objects are known by an id the service makes, so that names may repeat."""
+        return bool(self._names("primaryIdentifier") & self.read_only)
+
+    @cached_property
+    def shared(self) -> bool:
+        """Whether an object that exists already may be added to without owning it."""
+        return self.document.get("shared") is True
+
+    @cached_property
+    def replaced_in_use(self) -> bool:
+        """Whether any change of an object that others use means making a new one."""
+        return self.document.get("replaceWhen") == "in-use"
+
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """The names a reference may ask for besides fields."""
+        names = self.document.get("attributes", ())
+        return tuple(str(name) for name in names) if isinstance(names, Sequence) else ()
+
+    def service_name(self, name: str, fields: Mapping[str, Value]) -> str:
+        """The service's name of the object called `name` in the manifest."""
+        stated = fields.get(self.name_field) if self.name_field else None
+        return stated if isinstance(stated, str) else name
+
+    def _names(self, keyword: str) -> frozenset[str]:
+        pointers = self.document.get(keyword, ())
+        assert isinstance(pointers, Sequence)
+        flat = [one for entry in pointers for one in ([entry] if isinstance(entry, str) else entry or ())]
+        return frozenset(str(pointer).rpartition("/")[2] for pointer in flat)
+
+
+def holds_template(value: Value) -> bool:
+    """Whether a template stands anywhere inside `value`."""
+    if isinstance(value, Template):
+        return True
+    if isinstance(value, Mapping):
+        return any(holds_template(member) for member in value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(holds_template(member) for member in value)
+    return False
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def _as_string(value: Value) -> Value:
+    """What a service that keeps strings makes of a JSON value: `5` is "5", a list is its JSON text."""
+    if isinstance(value, str) or value is None or holds_template(value):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _as_set(members: list[Value]) -> list[Value]:
+    texts = {(str(m) if isinstance(m, Template) else canonical_text(m) if not holds_template(m) else repr(m)): m for m in members}
+    return [texts[key] for key in sorted(texts)]

@@ -1,0 +1,98 @@
+"""A plan: all changes in order, and what they were computed from. Data, without a secret inside."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.errors import Problem, Severity
+from reconciler.ledger import Ledger
+from reconciler.manifest.load import Manifest
+from reconciler.model.change import Action, Change
+from reconciler.model.kind import Kind, Place
+from reconciler.model.objects import Address
+from reconciler.references import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who the tool is: its ARN and account in AWS, its name and roles in OpenSearch; "" where unknown."""
+
+    arn: str = ""
+    account: str = ""
+    user: str = ""
+    roles: tuple[str, ...] = ()
+    backend_roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The OpenSearch that answers."""
+
+    name: str = ""
+    uuid: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every command works with: the manifest, its kinds, the place, who calls, what answers, the ledger."""
+
+    manifest: Manifest
+    kinds: Mapping[str, Kind]
+    place: Place
+    caller: Caller = Caller()
+    cluster: Cluster = Cluster()
+    ledger: Ledger = Ledger()
+
+    @property
+    def mark(self) -> str:
+        """The ownership mark of this manifest's objects: `<manifest>/<ledger id>`."""
+        return f"{self.manifest.name}/{self.ledger.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All changes in the order they are made, no-ops included, and the problems that were found.
+
+    `graph` has, for each changed address, what must be done before it (for removals: the other way round).
+    `objects` is the number of live objects read.
+    """
+
+    context: Context
+    changes: Sequence[Change]
+    graph: Graph
+    problems: Sequence[Problem] = ()
+    objects: int = 0
+
+    @property
+    def errored(self) -> bool:
+        """Whether something is wrong that stops an apply."""
+        return any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    @property
+    def pending(self) -> Sequence[Change]:
+        """The changes that do something."""
+        return [change for change in self.changes if change.action is not Action.NO_OP]
+
+    @property
+    def work(self) -> Sequence[Change]:
+        """What an apply has to carry out: the pending changes, and rows of the ledger that are out of date."""
+        return [change for change in self.changes if change.action is not Action.NO_OP or change.record]
+
+    @property
+    def counts(self) -> Mapping[Action, int]:
+        """How many changes there are of each action."""
+        return Counter(change.action for change in self.changes)
+
+    @property
+    def widening(self) -> int:
+        """How many changes of existing objects let somebody do more than before."""
+        return sum(
+            any(field.widens for field in change.fields)
+            for change in self.pending
+            if change.action in (Action.UPDATE, Action.ADOPT, Action.REPLACE)
+        )
+
+    def change(self, address: Address) -> Change | None:
+        """The change of one address."""
+        return next((change for change in self.changes if change.address == address), None)

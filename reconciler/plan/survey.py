@@ -1,0 +1,217 @@
+"""Looking: who calls, what answers, what the ledger says, and what is live. Nothing here writes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler import ledger as ledger_store
+from reconciler.canonical.json import Json
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.ledger import Ledger
+from reconciler.manifest.load import Manifest, SigV4Auth
+from reconciler.manifest.templates import Reference, Value, references
+from reconciler.model.kind import Kind, Place, Reading
+from reconciler.model.objects import Address, Desired, Row, Sought
+from reconciler.model.request import Request, Service
+from reconciler.model.steps import Steps, call
+from reconciler.plan.plan import Caller, Cluster, Context
+from reconciler.references import place_value, resolve
+from reconciler.runner import Flow, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen: the context, the desired objects, per kind what was read, and which secrets changed."""
+
+    context: Context
+    desired: Mapping[Address, Desired]
+    readings: Mapping[str, Reading]
+    rotated: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+
+    @property
+    def objects(self) -> int:
+        """How many live objects were read."""
+        return sum(len(reading.lives) for reading in self.readings.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to look at: a manifest, its kinds, the region the environment gives, and the secrets' reader.
+
+    `read_secret` returns a secret's value where planning may read it, else None.
+    """
+
+    manifest: Manifest
+    kinds: Mapping[str, Kind]
+    region: str = ""
+    read_secret: Callable[[str], str | None] = field(default=lambda name: None)
+
+
+def desired_objects(manifest: Manifest, kinds: Mapping[str, Kind]) -> dict[Address, Desired]:
+    """The manifest's objects, each with the service's name filled in where the manifest leaves it to the address."""
+    objects: dict[Address, Desired] = {}
+    for one in manifest.objects:
+        schema = kinds[one.kind].schema
+        named: dict[str, Value] = {schema.name_field: one.name} if schema.name_field else {}
+        address = Address(one.kind, one.name)
+        objects[address] = Desired(
+            address=address,
+            fields={**named, **one.fields},
+            depends_on=frozenset(Address.parse(text) for text in one.depends_on),
+            adopt=one.adopt,
+            lifecycle=one.lifecycle,
+            position=one.position,
+        )
+    return objects
+
+
+def introduce(runner: Runner, question: Question) -> Context:
+    """Who calls, what answers, and what the ledger says: one round of requests, side by side."""
+    target = question.manifest.target
+    flows: list[Flow[str, object]] = []
+    if target.aws is not None:
+        flows.append(Flow("caller", _caller()))
+    if target.opensearch is not None:
+        flows += [Flow("cluster", _cluster()), Flow("user", _user())]
+    flows.append(Flow("ledger", ledger_store.read(question.manifest.name)))
+    outcomes = runner.run_all(flows)
+    failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
+    if failed:
+        raise failed[0]
+    seen = {key: outcome.result for key, outcome in outcomes.items()}
+    caller, cluster, found = seen.get("caller", Caller()), seen.get("cluster", Cluster()), seen["ledger"]
+    assert isinstance(caller, Caller) and isinstance(cluster, Cluster) and isinstance(found, Ledger)
+    user = seen.get("user", Caller())
+    assert isinstance(user, Caller)
+    caller = replace(caller, user=user.user, roles=user.roles, backend_roles=user.backend_roles)
+    place = _place(question, caller)
+    _guard(question.manifest, caller, cluster, found)
+    return Context(question.manifest, question.kinds, place, caller, cluster, found)
+
+
+def survey(runner: Runner, question: Question, context: Context, desired: Mapping[Address, Desired]) -> Survey:
+    """Read everything the manifest and the ledger name, all kinds side by side."""
+    resolved = {address: with_target(one, context.place) for address, one in desired.items()}
+    sought = _sought(context, resolved)
+    flows = [Flow(kind, context.kinds[kind].read(ones, context.place)) for kind, ones in sought.items()]
+    outcomes = runner.run_all(flows)
+    failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
+    if failed:
+        raise failed[0]
+    readings = {kind: outcome.value() for kind, outcome in outcomes.items()}
+    rotated, unread = _secrets(question, context, resolved.values())
+    return Survey(context, resolved, readings, rotated, unread)
+
+
+def with_target(desired: Desired, place: Place) -> Desired:
+    """The object with its `${target.x}` filled in."""
+
+    def lookup(reference: Reference) -> str | None:
+        return place_value(reference, place) if reference.namespace == "target" else None
+
+    fields = {name: resolve(value, lookup) for name, value in desired.fields.items()}
+    return replace(desired, fields=fields)
+
+
+def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, list[Sought]]:
+    sought: dict[str, list[Sought]] = {}
+    rows = context.ledger.rows
+    for address in dict.fromkeys((*desired, *rows)):
+        kind = context.kinds.get(address.kind)
+        if kind is None:
+            continue
+        one, row = desired.get(address), rows.get(address)
+        fields: Mapping[str, Value] = one.fields if one else (row.applied if row else {})
+        name = kind.schema.service_name(address.name, fields) if one else (row.name if row else address.name)
+        names = frozenset(fields) | frozenset(row.applied if row else ())
+        sought.setdefault(address.kind, []).append(Sought(name, row.id if row else "", names))
+    return sought
+
+
+def _secrets(
+    question: Question, context: Context, desired: Iterable[Desired]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Which secrets have another value than the one last sent, and which could not be read."""
+    rotated: set[str] = set()
+    unread: set[str] = set()
+    for one in desired:
+        row = context.ledger.rows.get(one.address)
+        for _, reference in references(one.fields):
+            if reference.namespace != "secret":
+                continue
+            value = question.read_secret(reference.name)
+            known = row.fingerprints.get(reference.name) if row else None
+            if value is None:
+                unread.add(reference.name)
+            elif known is not None and not ledger_store.matches(value, context.ledger.id, known):
+                rotated.add(reference.name)
+    return frozenset(rotated), frozenset(unread)
+
+
+def _caller() -> Steps[Caller]:
+    answer = yield from call(Request(Service.STS, "GetCallerIdentity"))
+    body = answer.body if isinstance(answer.body, Mapping) else {}
+    return Caller(arn=str(body.get("Arn", "")), account=str(body.get("Account", "")))
+
+
+def _cluster() -> Steps[Cluster]:
+    answer = yield from call(Request(Service.OPENSEARCH, "GET /"))
+    body = answer.body if isinstance(answer.body, Mapping) else {}
+    version = body.get("version")
+    if not isinstance(version, Mapping) or "number" not in version:
+        problem = Problem("not-opensearch", "the endpoint answers, but not as OpenSearch does", hint="check the endpoint")
+        raise ReconcilerError([problem])
+    return Cluster(str(body.get("cluster_name", "")), str(body.get("cluster_uuid", "")), str(version["number"]))
+
+
+def _user() -> Steps[Caller]:
+    absent = frozenset({"400", "404"})  # a cluster without the Security plugin does not know the path
+    answer = yield from call(Request(Service.OPENSEARCH, "GET /_plugins/_security/authinfo", expect=absent))
+    body = answer.body if isinstance(answer.body, Mapping) and answer.ok else {}
+    return Caller(
+        user=str(body.get("user_name", "")), roles=_texts(body.get("roles")), backend_roles=_texts(body.get("backend_roles"))
+    )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(str(one) for one in value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _place(question: Question, caller: Caller) -> Place:
+    aws, opensearch = question.manifest.target.aws, question.manifest.target.opensearch
+    partition = caller.arn.split(":")[1] if caller.arn.count(":") > 1 else ""
+    return Place(
+        region=(aws and aws.region) or question.region,
+        account_id=(aws and aws.account_id) or caller.account,
+        partition=(aws and aws.partition) or partition or "aws",
+        domain=(opensearch and opensearch.domain) or "",
+        endpoint=(opensearch and opensearch.endpoint) or "",
+        managed=bool(opensearch and isinstance(opensearch.auth, SigV4Auth)),
+    )
+
+
+def _guard(manifest: Manifest, caller: Caller, cluster: Cluster, found: Ledger) -> None:
+    aws = manifest.target.aws
+    if aws is not None and aws.account_id and caller.account and aws.account_id != caller.account:
+        raise ReconcilerError(
+            [
+                Problem(
+                    "wrong-account",
+                    f"the manifest is for account {aws.account_id}, the credentials are of {caller.account}",
+                    address="target.aws.account_id",
+                    hint="use credentials of the right account, or correct the manifest",
+                )
+            ]
+        )
+    if found.cluster and cluster.uuid and found.cluster != cluster.uuid:
+        raise ReconcilerError(
+            [
+                Problem(
+                    "foreign-ledger",
+                    f"the ledger on this domain belongs to another cluster ({found.cluster}); a snapshot brought it",
+                    hint=f"look at what is there, then delete the index {ledger_store.INDEX} and adopt what is yours",
+                )
+            ]
+        )
+
+

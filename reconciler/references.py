@@ -1,0 +1,122 @@
+"""References between objects: which there are, what they are worth, and the order they ask for."""
+
+import graphlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TypeAlias
+
+from reconciler.errors import Position, Problem
+from reconciler.manifest.templates import Reference, Template, Value, references
+from reconciler.model.kind import Kind, Place
+from reconciler.model.objects import Address, Desired
+
+Lookup: TypeAlias = Callable[[Reference], str | None]
+"""The value of a reference, or None while it is not known."""
+
+Locate: TypeAlias = Callable[[Address, tuple[str | int, ...], Reference], Position | None]
+"""Where a reference stands: the object, the field, the reference."""
+
+Graph: TypeAlias = Mapping[Address, frozenset[Address]]
+"""For each address, the addresses that have to be there before it."""
+
+
+def resolve(value: Value, lookup: Lookup) -> Value:
+    """`value` with every known reference replaced by its value. What is not known stays as it is."""
+    if isinstance(value, Template):
+        parts = [lookup(part) or part if isinstance(part, Reference) else part for part in value.parts]
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts) if len(texts) == len(parts) else Template(tuple(parts))
+    if isinstance(value, Mapping):
+        return {key: resolve(member, lookup) for key, member in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [resolve(member, lookup) for member in value]
+    return value
+
+
+def place_value(reference: Reference, place: Place) -> str | None:
+    """The value of a `${target.x}` reference, or None where the target does not have it."""
+    values = {
+        "region": place.region,
+        "account_id": place.account_id,
+        "partition": place.partition,
+        "domain_arn": place.domain_arn,
+        "endpoint": place.endpoint,
+    }
+    return values.get(reference.name) or None
+
+
+def graph(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> Graph:
+    """What each object needs first: by its references, its `depends_on`, and its kind's own rules."""
+    edges: dict[Address, frozenset[Address]] = {}
+    for address, one in desired.items():
+        named = {Address(r.namespace, r.name) for _, r in references(one.fields) if r.namespace in kinds}
+        ruled = set(kinds[address.kind].depends_on(one, desired))
+        edges[address] = frozenset((named | ruled | one.depends_on) & desired.keys()) - {address}
+    return edges
+
+
+def ordered(edges: Graph) -> list[Address]:
+    """The addresses in dependency order, and by name where there is no other reason: the same on every run."""
+    sorter = graphlib.TopologicalSorter(edges)
+    sorter.prepare()
+    order: list[Address] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return order
+
+
+def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], locate: Locate) -> list[Problem]:
+    """What is wrong with the references of a manifest: unknown names and attributes, and circles.
+
+    `locate` gives the position of a reference inside an object.
+    """
+    found: list[Problem] = []
+    for address, one in desired.items():
+        for path, reference in references(one.fields):
+            if reference.namespace in kinds:
+                where = locate(address, path, reference)
+                found += _unknown(reference, address, str(path[0]), desired, kinds, where)
+        for needed in sorted(one.depends_on - desired.keys()):
+            found.append(
+                Problem("unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address))
+            )
+    return found or _cycles(desired, kinds)
+
+
+def _unknown(
+    reference: Reference,
+    address: Address,
+    field: str,
+    desired: Mapping[Address, Desired],
+    kinds: Mapping[str, Kind],
+    where: Position | None,
+) -> Iterator[Problem]:
+    target = Address(reference.namespace, reference.name)
+    if target not in desired:
+        names = [other.name for other in desired if other.kind == target.kind]
+        message = f"no object {target}"
+        yield Problem("unknown-reference", message, where, f"{address}.{field}", _near(reference.name, names))
+        return
+    schema = kinds[target.kind].schema
+    known = [*schema.attributes, *(desired[target].fields)]
+    if reference.attribute not in known:
+        message = f"{target} has no attribute {reference.attribute!r}"
+        hint = _near(reference.attribute, known) or f"it has {', '.join(schema.attributes)}"
+        yield Problem("unknown-reference", message, where, f"{address}.{field}", hint)
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _cycles(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> list[Problem]:
+    try:
+        ordered(graph(desired, kinds))
+    except graphlib.CycleError as error:
+        circle = error.args[1]
+        text = " -> ".join(str(address) for address in reversed(circle))
+        return [Problem("reference-cycle", f"these refer to each other: {text}", desired[circle[0]].position, str(circle[0]))]
+    return []

@@ -1,0 +1,382 @@
+"""The one place that sends requests: it drives steps, retries by class of error, paces, combines and counts.
+
+Everything here runs in one thread; only an `Exchange` may use others. Steps never run side by side with each
+other, only their requests do.
+"""
+
+import heapq
+import itertools
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure, writes
+from reconciler.model.steps import Call, Pause, Reply, Steps
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Exchange(Protocol):
+    """How requests travel and time passes."""
+
+    def now(self) -> float:
+        """Monotonic time in seconds."""
+
+    def submit(self, ticket: int, request: Request) -> None:
+        """Start sending a request; the outcome comes from `collect` under the same ticket."""
+
+    def collect(self, until: float | None) -> Sequence[tuple[int, Answer | NoAnswer]]:
+        """Wait for outcomes, or until the time given. Returns nothing when that time came first."""
+
+
+class Observer(Protocol):
+    """Who wants to know what the runner does."""
+
+    def sent(self, request: Request) -> None:
+        """A request was sent, first or again."""
+
+    def waiting(self, key: object, pause: Pause) -> None:
+        """A flow waits for a condition."""
+
+    def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
+        """A request is sent again after `seconds`."""
+
+
+class Silent:
+    """An observer that looks away."""
+
+    def sent(self, request: Request) -> None:
+        pass
+
+    def waiting(self, key: object, pause: Pause) -> None:
+        pass
+
+    def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """How a flow ended: with a result or with an error."""
+
+    result: T | None = None
+    error: Exception | None = None
+
+    def value(self) -> T:
+        """The result; raises the error where there is one."""
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow(Generic[K, T]):
+    """Steps under a key, which tells flows apart in reports."""
+
+    key: K
+    steps: Steps[T]
+
+
+@dataclass
+class Counts:
+    """What was sent: requests by service and operation, and how many of them write."""
+
+    operations: Counter[str] = field(default_factory=Counter)
+    reads: int = 0
+    writes: int = 0
+
+    def add(self, request: Request) -> None:
+        """Count one request."""
+        self.operations[f"{request.service}:{request.operation}"] += 1
+        if writes(request):
+            self.writes += 1
+        else:
+            self.reads += 1
+
+    @property
+    def total(self) -> int:
+        """All requests, repeated ones included."""
+        return self.reads + self.writes
+
+
+class WriteRefused(Exception):
+    """A request that writes was about to be sent by a runner that only reads."""
+
+
+def reading_only(request: Request) -> None:
+    """The guard of commands that may not write."""
+    if writes(request):
+        raise WriteRefused(f"{request.label} writes, and this command only reads")
+
+
+def anything(request: Request) -> None:
+    """The guard of commands that may write."""
+
+
+@dataclass
+class _Running:
+    flow: Flow[Any, Any]
+    answers: list[Answer | None]
+    missing: int
+    error: Exception | None = None
+
+
+@dataclass
+class _Ticket:
+    request: Request
+    waiters: tuple[tuple[int, int], ...]  # flow number, index of the request in its call
+    first: float
+    tries: int = 0
+
+
+class Runner:
+    """Drives flows to their end through an exchange.
+
+    `guard` sees each request before it is sent and raises where it must not be. `patience` is how long, in
+    seconds, one request is repeated before its error counts.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        guard: Callable[[Request], None] = anything,
+        observer: Observer | None = None,
+        patience: float = 60.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.counts = Counts()
+        self._exchange = exchange
+        self._guard = guard
+        self._observer: Observer = observer or Silent()
+        self._patience = patience
+        self._jitter = jitter
+        self._stopping = False
+        self._reached: set[Service] = set()
+
+    def stop(self) -> None:
+        """Start no further flows; those under way go on to their end."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    def run(self, steps: Steps[T]) -> T:
+        """Drive one flow and return its result, or raise what ended it."""
+        return self.run_all([Flow(0, steps)])[0].value()
+
+    def run_all(self, flows: Iterable[Flow[K, T]]) -> dict[K, Outcome[T]]:
+        """Drive independent flows side by side."""
+        outcomes: dict[K, Outcome[T]] = {}
+
+        def done(flow: Flow[K, T], outcome: Outcome[T]) -> Iterable[Flow[K, T]]:
+            outcomes[flow.key] = outcome
+            return ()
+
+        self.drive(flows, done)
+        return outcomes
+
+    def drive(
+        self, flows: Iterable[Flow[K, T]], done: Callable[[Flow[K, T], Outcome[T]], Iterable[Flow[K, T]]]
+    ) -> None:
+        """Drive flows; `done` is told of each end and returns the flows that may start now."""
+        _Session(self, flows, done).run()
+
+    def _count(self, request: Request) -> None:
+        self.counts.add(request)
+        self._observer.sent(request)
+
+
+class _Session:
+    """One call of `drive`: which flows run, what they wait for, what is on its way."""
+
+    def __init__(self, runner: Runner, flows: Iterable[Flow[Any, Any]], done: Callable[..., Iterable[Flow[Any, Any]]]) -> None:
+        self._runner = runner
+        self._done = done
+        self._numbers = itertools.count()
+        self._running: dict[int, _Running] = {}
+        self._tickets: dict[int, _Ticket] = {}
+        self._ready: list[_Ticket] = []
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._lanes: dict[str, int] = defaultdict(int)
+        self._new: list[Flow[Any, Any]] = list(flows)
+
+    def run(self) -> None:
+        exchange = self._runner._exchange
+        while True:
+            self._start_new()
+            self._send_ready()
+            if self._ready and not self._tickets or self._new:
+                continue
+            if not self._tickets and not self._timers:
+                return
+            due = self._timers[0][0] if self._timers else None
+            for ticket, outcome in exchange.collect(due):
+                self._receive(ticket, outcome)
+            while self._timers and self._timers[0][0] <= exchange.now():
+                heapq.heappop(self._timers)[2]()
+
+    def _start_new(self) -> None:
+        while self._new:
+            flow = self._new.pop(0)
+            number = next(self._numbers)
+            self._running[number] = _Running(flow, [], 0)
+            self._advance(number, None)
+
+    def _advance(self, number: int, reply: Reply | Exception | None) -> None:
+        steps = self._running[number].flow.steps
+        try:
+            if isinstance(reply, Exception):
+                step = steps.throw(reply)
+            else:
+                step = next(steps) if reply is None else steps.send(reply)
+        except StopIteration as end:
+            self._finish(number, Outcome(result=end.value))
+            return
+        except Exception as error:  # whatever a flow ends with is its outcome, and told as such
+            self._finish(number, Outcome(error=error))
+            return
+        if isinstance(step, Pause):
+            self._runner._observer.waiting(self._running[number].flow.key, step)
+            self._after(step.seconds, lambda: self._advance(number, Reply((), self._runner._exchange.now())))
+        else:
+            self._call(number, step)
+
+    def _call(self, number: int, step: Call) -> None:
+        running = self._running[number]
+        running.answers, running.missing, running.error = [None] * len(step.requests), len(step.requests), None
+        now = self._runner._exchange.now()
+        self._ready += [_Ticket(request, ((number, index),), now) for index, request in enumerate(step.requests)]
+
+    def _finish(self, number: int, outcome: Outcome[Any]) -> None:
+        flow = self._running.pop(number).flow
+        following = self._done(flow, outcome)
+        if not self._runner.stopping:
+            self._new += following
+
+    def _send_ready(self) -> None:
+        ready, self._ready, waiting = list(_combined(self._ready)), [], []
+        for ticket in ready:
+            lane, width = _lane(ticket.request)
+            if self._lanes[lane] >= width:
+                waiting.append(ticket)
+                continue
+            try:
+                self._runner._guard(ticket.request)
+            except Exception as refusal:  # the guard's own words are the flow's error
+                self._fail(ticket, refusal)
+                continue
+            self._lanes[lane] += 1
+            key = next(self._numbers)
+            self._tickets[key] = ticket
+            ticket.tries += 1
+            self._runner._count(ticket.request)
+            self._runner._exchange.submit(key, ticket.request)
+        self._ready = waiting + self._ready
+
+    def _receive(self, key: int, outcome: Answer | NoAnswer) -> None:
+        ticket = self._tickets.pop(key)
+        self._lanes[_lane(ticket.request)[0]] -= 1
+        request = ticket.request
+        runner = self._runner
+        if isinstance(outcome, Answer):
+            runner._reached.add(request.service)
+            if outcome.ok or outcome.code in request.expect:
+                self._deliver(ticket, outcome)
+                return
+        reason = _passing(request, outcome)
+        now = runner._exchange.now()
+        # A service that never answered is more likely misnamed than restarting.
+        patience = runner._patience if request.service in runner._reached else min(2.0, runner._patience)
+        if reason and now - ticket.first < patience:
+            seconds = min(10.0, 0.2 * 2 ** (ticket.tries - 1)) * (0.5 + runner._jitter())
+            for number, _ in ticket.waiters:
+                runner._observer.retrying(self._running[number].flow.key, request, reason, seconds)
+            self._after(seconds, lambda: self._ready.append(ticket))
+            return
+        answer = outcome if isinstance(outcome, Answer) else None
+        text = outcome.reason or (outcome.code if isinstance(outcome, Answer) else "no answer")
+        self._fail(ticket, ServiceFailure(request, answer, text))
+
+    def _deliver(self, ticket: _Ticket, answer: Answer) -> None:
+        for number, index in ticket.waiters:
+            self._running[number].answers[index] = answer
+            self._one_less(number)
+
+    def _fail(self, ticket: _Ticket, error: Exception) -> None:
+        # What is on its way beside the failed request is waited for; what was not sent yet is not sent.
+        for number, _ in ticket.waiters:
+            running = self._running[number]
+            running.error = running.error or error
+            unsent = [other for other in self._ready if other.waiters[0][0] == number and other.tries == 0]
+            self._ready = [other for other in self._ready if other not in unsent]
+            running.missing -= len(unsent)
+            self._one_less(number)
+
+    def _one_less(self, number: int) -> None:
+        running = self._running[number]
+        running.missing -= 1
+        if running.missing > 0:
+            return
+        if running.error is not None:
+            self._advance(number, running.error)
+        else:
+            answers = tuple(one for one in running.answers if one is not None)
+            self._advance(number, Reply(answers, self._runner._exchange.now()))
+
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (self._runner._exchange.now() + seconds, next(self._numbers), then))
+
+
+def _combined(tickets: Sequence[_Ticket]) -> Iterator[_Ticket]:
+    """The tickets, those with equal `combine` keys as one whose body has the lines of all."""
+    groups: dict[str, list[_Ticket]] = defaultdict(list)
+    for ticket in tickets:
+        if ticket.request.combine is None:
+            yield ticket
+        else:
+            groups[ticket.request.combine].append(ticket)
+    for group in groups.values():
+        lines = tuple(line for ticket in group for line in ticket.request.body or ())  # type: ignore[union-attr]
+        waiters = tuple(waiter for ticket in group for waiter in ticket.waiters)
+        yield _Ticket(replace(group[0].request, body=lines), waiters, min(one.first for one in group), group[0].tries)
+
+
+def _lane(request: Request) -> tuple[str, int]:
+    """Which requests share a limit, and how many of them may be under way."""
+    if writes(request) and "/_plugins/_security/" in request.operation:
+        return "security", 1  # all objects of a type share one document there
+    if writes(request) and "/_plugins/_ml/" in request.operation:
+        return "ml", 8  # a node runs ten tasks at once and throws out the rest
+    return request.service, 16
+
+
+_THROTTLES = frozenset(
+    {"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException", "429"}
+)
+
+
+def _passing(request: Request, outcome: Answer | NoAnswer) -> str:
+    """Why a failure may pass when the request is sent again as it is, or "" when it will not.
+
+    What may have been carried out already is only sent again when that does no harm.
+    """
+    again = not writes(request) or request.repeat is Repeat.SAFE
+    if isinstance(outcome, NoAnswer):
+        return outcome.reason if outcome.lost is Lost.REFUSED or again else ""
+    if outcome.ok:
+        return ""
+    if outcome.code in _THROTTLES or "exceed max running task limit" in outcome.reason:
+        return "throttled"
+    if outcome.status == 409 and "version conflict" in outcome.reason and "/_plugins/_security/" in request.operation:
+        return "version conflict"
+    if outcome.code == "MalformedPolicyDocument" and "nvalid principal" in outcome.reason:
+        return "a principal is not visible yet"
+    if outcome.status in (502, 503, 504) and again:
+        return f"status {outcome.status}"
+    return ""

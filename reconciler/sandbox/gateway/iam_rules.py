@@ -1,0 +1,209 @@
+"""The rules of IAM, STS and Secrets Manager that moto does not enforce, as a table from operation to checks.
+
+moto lets any principal do anything and assume any role, and takes principals that do not exist. Emulated after the
+IAM User Guide; each rule says what it follows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.sandbox.gateway.account import Account, Caller
+from reconciler.sandbox.gateway.policies import Question, Verdict, judge_trust, parse, principals
+from reconciler.sandbox.settings import ACCOUNT, DOMAIN_ARN, PARTITION, REGION
+
+SERVICE_PRINCIPALS = ("es.amazonaws.com", "opensearchservice.amazonaws.com")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One API call that somebody makes; `parameters` hold its scalar parameters by the API's names."""
+
+    service: str
+    name: str
+    parameters: Mapping[str, str]
+    caller: Caller
+    region: str
+
+    @property
+    def action(self) -> str:
+        """The action in a policy's words."""
+        return f"{self.service}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call is refused: AWS's error code, message and HTTP status."""
+
+    code: str
+    message: str
+    status: int = 403
+
+
+Rule = Callable[[Operation, Account], Refusal | None]
+
+
+def refusal(operation: Operation, account: Account) -> Refusal | None:
+    """The first reason to refuse a call, if there is one."""
+    for rule in RULES.get(operation.action, (authorised,)):
+        if refused := rule(operation, account):
+            return refused
+    return None
+
+
+def context_of(caller: Caller, region: str = REGION) -> dict[str, tuple[str, ...]]:
+    """The global condition keys that a request of `caller` has (reference_policies_condition-keys)."""
+    context = {
+        "aws:principalarn": (caller.principal,),
+        "aws:principalaccount": (caller.account,),
+        "aws:principaltype": ("AssumedRole" if caller.is_role else "User",),
+        "aws:requestedregion": (region,),
+        "aws:sourceip": ("127.0.0.1",),
+        "aws:currenttime": (datetime.now(UTC).isoformat(),),
+        "aws:epochtime": (str(int(datetime.now(UTC).timestamp())),),
+        "aws:viaawsservice": ("false",),
+    }
+    if not caller.is_role:
+        context["aws:username"] = (caller.principal.rpartition("/")[2],)
+    return context
+
+
+def unauthorised(account: Account, caller: Caller, question: Question, *, names_resource: bool = True) -> str | None:
+    """The message for what the caller's identity policies do not allow; None when they allow it."""
+    verdict = account.allows(caller.principal, question)
+    if verdict is Verdict.ALLOWED:
+        return None
+    why = (
+        "with an explicit deny in an identity-based policy"
+        if verdict is Verdict.DENIED
+        else f"because no identity-based policy allows the {question.action} action"
+    )
+    where = f" on resource: {question.resource}" if names_resource else ""
+    return f"User: {caller.arn} is not authorized to perform: {question.action}{where} {why}"
+
+
+def may_pass(account: Account, caller: Caller, role_arn: str) -> str | None:
+    """The message when `caller` may not hand a role to OpenSearch (id_roles_use_passrole); None when he may."""
+    message: str | None = None
+    for service in SERVICE_PRINCIPALS:
+        context = {**context_of(caller), "iam:passedtoservice": (service,)}
+        message = unauthorised(account, caller, Question("iam:PassRole", role_arn, context))
+        if message is None:
+            return None
+    return message
+
+
+def trusts_domain(account: Account, role_arn: str) -> bool:
+    """Whether the role exists and its trust policy lets OpenSearch assume it for this domain."""
+    role = account.role(role_arn)
+    context = {"aws:sourceaccount": (ACCOUNT,), "aws:sourcearn": (DOMAIN_ARN,)}
+    question = Question("sts:AssumeRole", role_arn, context)
+    verdict = (
+        judge_trust(role.assume_role_policy_document, question, kind="Service", names=SERVICE_PRINCIPALS)
+        if role
+        else Verdict.SILENT
+    )
+    return verdict is Verdict.ALLOWED
+
+
+def authorised(operation: Operation, account: Account) -> Refusal | None:
+    """Identity policies must allow the call (reference_policies_evaluation-logic)."""
+    resource = _resource(operation, account)
+    question = Question(operation.action, resource, context_of(operation.caller, operation.region))
+    message = unauthorised(account, operation.caller, question)
+    return Refusal("AccessDenied", message) if message else None
+
+
+def principals_exist(operation: Operation, account: Account) -> Refusal | None:
+    """Users and roles that a trust policy names must exist when it is saved (reference_policies_elements_principal)."""
+    document = operation.parameters.get("AssumeRolePolicyDocument") or operation.parameters.get("PolicyDocument", "")
+    try:
+        statements = parse(document)
+    except ValueError:
+        return None  # moto refuses what is no policy
+    for statement in statements:
+        for kind, name in principals(statement):
+            if kind == "AWS" and not _is_principal(name, account):
+                return Refusal("MalformedPolicyDocument", f'Invalid principal in policy: "AWS":"{name}"', 400)
+            if kind == "Service" and not name.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+                return Refusal("MalformedPolicyDocument", f'Invalid principal in policy: "SERVICE":"{name}"', 400)
+    return None
+
+
+def trusted(operation: Operation, account: Account) -> Refusal | None:
+    """The role's trust policy decides who assumes it (id_roles_terms-and-concepts).
+
+    A principal of the same account that the trust policy names needs nothing else; where it names the account, or for
+    a role of another account, the caller's identity policies must allow it too. A Deny on either side wins.
+    """
+    arn = operation.parameters.get("RoleArn", "")
+    caller = operation.caller
+    refused = Refusal(
+        "AccessDenied", f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
+    )
+    role = account.role(arn)
+    if role is None:
+        return refused
+    context = {**context_of(caller, operation.region), "sts:rolesessionname": _one(operation, "RoleSessionName")}
+    if "ExternalId" in operation.parameters:
+        context["sts:externalid"] = _one(operation, "ExternalId")
+    question = Question("sts:AssumeRole", arn, context)
+    trust = role.assume_role_policy_document
+    direct = judge_trust(trust, question, kind="AWS", names={caller.arn, caller.principal, "*"})
+    delegated = judge_trust(
+        trust, question, kind="AWS", names={caller.account, f"arn:{PARTITION}:iam::{caller.account}:root"}
+    )
+    own = account.allows(caller.principal, question)
+    if Verdict.DENIED in (direct, delegated, own):
+        return refused
+    same_account = arn.split(":")[4] == caller.account
+    if direct is Verdict.ALLOWED and same_account:
+        return None
+    return None if Verdict.ALLOWED in (direct, delegated) and own is Verdict.ALLOWED else refused
+
+
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "iam:CreateRole": (authorised, principals_exist),
+    "iam:UpdateAssumeRolePolicy": (authorised, principals_exist),
+    "sts:AssumeRole": (trusted,),
+    "sts:GetCallerIdentity": (),  # needs no permission
+    "sts:GetSessionToken": (),
+}
+
+
+def _one(operation: Operation, name: str) -> tuple[str, ...]:
+    return (operation.parameters.get(name, ""),)
+
+
+def _is_principal(name: str, account: Account) -> bool:
+    if name == "*" or (name.isdigit() and len(name) == len(ACCOUNT)):
+        return True
+    if name.startswith(("AROA", "AIDA")):
+        return account.has_unique_id(name)
+    parts = name.split(":", 5)
+    if len(parts) < 6 or parts[1] != PARTITION or not parts[4].isdigit() or "*" in name or "?" in name:  # noqa: PLR2004
+        return False
+    if parts[2] == "sts":
+        kind, _, rest = parts[5].partition("/")
+        return kind == "assumed-role" and account.arn_of_role(rest.partition("/")[0]) is not None
+    return parts[2] == "iam" and (parts[5] == "root" or account.has_principal(name))
+
+
+def _resource(operation: Operation, account: Account) -> str:
+    """The ARN that a call is about; `*` for calls about no single object (the services' lists of actions)."""
+    given = operation.parameters
+    if operation.service == "iam":
+        prefix = f"arn:{PARTITION}:iam::{ACCOUNT}"
+        if "RoleName" in given:
+            name = given["RoleName"]
+            return account.arn_of_role(name) or f"{prefix}:role{given.get('Path', '/')}{name}"
+        if "PolicyArn" in given:
+            return given["PolicyArn"]
+        for parameter, kind in (("UserName", "user"), ("GroupName", "group"), ("InstanceProfileName", "instance-profile")):
+            if parameter in given:
+                return f"{prefix}:{kind}{given.get('Path', '/')}{given[parameter]}"
+        if operation.name == "CreatePolicy":
+            return f"{prefix}:policy{given.get('Path', '/')}{given.get('PolicyName', '')}"
+    if operation.service == "secretsmanager" and (name := given.get("SecretId") or given.get("Name")):
+        return name if name.startswith("arn:") else f"arn:{PARTITION}:secretsmanager:{operation.region}:{ACCOUNT}:secret:{name}"
+    return "*"

@@ -1,0 +1,131 @@
+"""The documents of ML Commons in the real node: read, write, search, with the plugin's own habits of refreshing."""
+
+import asyncio
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from reconciler.canonical.json import Json
+from reconciler.sandbox.mlcommons.answers import data_object_refusal, node_refusal
+from reconciler.sandbox.mlcommons.indices import PROPERTIES
+from reconciler.sandbox.mlcommons.values import Document, document, listed, string
+from reconciler.sandbox.protocol import NodeClient
+
+
+class IndexMissing(Exception):
+    """The index of this kind of document has not been made yet; `body` is the node's error answer."""
+
+    def __init__(self, body: Json | str) -> None:
+        self.body = body
+        super().__init__("index missing")
+
+
+class VersionConflict(Exception):
+    """A document was changed by someone else meanwhile; `body` is the node's error answer."""
+
+    def __init__(self, body: Json | str) -> None:
+        self.body = body
+        super().__init__("version conflict")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One document as the node holds it."""
+
+    id: str
+    source: Document
+    seq_no: int
+    primary_term: int
+
+
+class Documents:
+    """Documents by index and id. Acts as the sandbox's super user.
+
+    Creates and deletes are refreshed at once, updates are not: that is why the searches of ML Commons 2.19 are
+    stale for a moment after an update.
+    """
+
+    def __init__(self, node: NodeClient) -> None:
+        self._node = node
+        self._made: set[str] = set()
+        self._making = asyncio.Lock()
+
+    async def get(self, index: str, identifier: str) -> Stored | None:
+        """The document, or None when there is none; raises `IndexMissing`."""
+        status, body = await self._node.request("GET", f"/{index}/_doc/{quote(identifier, safe='')}")
+        found = document(body if not isinstance(body, str) else None)
+        if status == 404 and "error" in found:
+            raise IndexMissing(body)
+        if status == 404:
+            return None
+        if status != 200:
+            raise node_refusal(status, body)
+        seq_no, primary_term = found.get("_seq_no"), found.get("_primary_term")
+        return Stored(
+            identifier,
+            document(found.get("_source")),
+            seq_no if isinstance(seq_no, int) else 0,
+            primary_term if isinstance(primary_term, int) else 0,
+        )
+
+    async def create(self, index: str, source: Document, identifier: str | None = None) -> str:
+        """Store a new document, visible to searches at once; returns its id. Makes the index when absent."""
+        await self._ensure(index)
+        path = f"/{index}/_doc" if identifier is None else f"/{index}/_doc/{quote(identifier, safe='')}"
+        method = "POST" if identifier is None else "PUT"
+        status, body = await self._node.request(method, f"{path}?refresh=true", json=source)
+        if status not in (200, 201):
+            raise node_refusal(status, body)
+        return string(document(body if not isinstance(body, str) else None).get("_id"))
+
+    async def update(
+        self, index: str, identifier: str, partial: Document, *, at: Stored | None = None, refresh: str = "false"
+    ) -> Document:
+        """Merge `partial` into a document; returns the node's answer.
+
+        With `at` only if the document is still at that state. Raises `VersionConflict`.
+        """
+        condition = f"&if_seq_no={at.seq_no}&if_primary_term={at.primary_term}" if at else ""
+        path = f"/{index}/_update/{quote(identifier, safe='')}?refresh={refresh}{condition}"
+        status, body = await self._node.request("POST", path, json={"doc": partial})
+        if status == 409:
+            raise VersionConflict(body)
+        if status not in (200, 201):
+            raise node_refusal(status, body)
+        return document(body if not isinstance(body, str) else None)
+
+    async def delete(self, index: str, identifier: str) -> Document:
+        """Delete a document, visible to searches at once; returns the node's answer, also for an absent document."""
+        path = f"/{index}/_doc/{quote(identifier, safe='')}?refresh=true"
+        status, body = await self._node.request("DELETE", path)
+        found = document(body if not isinstance(body, str) else None)
+        if status == 404 and "error" in found:
+            reason = f"Failed to delete data object from index {index}"
+            raise data_object_refusal(500, reason, body)
+        if status not in (200, 404):
+            raise node_refusal(status, body)
+        return found
+
+    async def search(self, index: str, body: Json) -> tuple[int, Json | str]:
+        """Search an index; one that does not exist has no hits."""
+        return await self._node.request("POST", f"/{index}/_search?ignore_unavailable=true", json=body)
+
+    async def hits(self, index: str, query: Json, size: int = 10) -> list[Document]:
+        """The hits of a query that must succeed."""
+        status, body = await self.search(index, {"query": query, "size": size})
+        if status != 200:
+            raise node_refusal(status, body)
+        found = document(document(body if not isinstance(body, str) else None).get("hits"))
+        return [document(hit) for hit in listed(found.get("hits"))]
+
+    async def _ensure(self, index: str) -> None:
+        async with self._making:
+            if index in self._made:
+                return
+            settings: Json = {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1"}}
+            mappings: Json = {"_meta": {"schema_version": 1}, "properties": PROPERTIES[index]}
+            status, body = await self._node.request(
+                "PUT", f"/{index}", json={"settings": settings, "mappings": mappings}
+            )
+            if status not in (200, 400):
+                raise node_refusal(status, body)
+            self._made.add(index)

@@ -1,0 +1,46 @@
+"""Serves ASGI applications on loopback, several in one process, on ports the system picks."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from reconciler.sandbox.certificates import Pair
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process: it has several servers."""
+        yield
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, *, certificate: Pair | None = None) -> AsyncIterator[str]:
+    """Serve `app` on 127.0.0.1 while the context lasts; gives its URL, https with a certificate."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        server = _Server(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=300,
+                timeout_graceful_shutdown=2,
+                ssl_certfile=certificate and certificate.certificate,
+                ssl_keyfile=certificate and certificate.key,
+            )
+        )
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
