@@ -12,7 +12,7 @@ from reconciler.canonical.json import Json, canonical_text
 from reconciler.manifest.templates import Template, Value
 from reconciler.model.change import FieldChange, Path
 from reconciler.model.membership import Membership, complete, entries, membership
-from reconciler.model.schema import Rule, Schema, holds_template
+from reconciler.model.schema import Rule, Schema, is_known
 
 _NOTHING: Mapping[str, Json] = {}
 
@@ -92,13 +92,13 @@ def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChang
         yield from _value((name,), rule, live, wanted, applied.get(name))
 
 
-def _value(path: Path, rule: Rule, live: Json, wanted: Value, applied: Json) -> Iterator[FieldChange]:
+def _value(path: Path, rule: Rule, live: Value, wanted: Value, applied: Value) -> Iterator[FieldChange]:
     """Differences of one value. Templates in `wanted` are not known yet, and therefore different."""
     if live is None and rule.has_default:
         live = rule.default
     if wanted is None and rule.has_default:
         wanted = rule.default
-    if holds_template(wanted) and not isinstance(wanted, Mapping):
+    if not is_known(wanted) and not isinstance(wanted, Mapping):
         yield FieldChange(path, live, wanted)
     elif rule.compare == "policy":
         yield from _policy(path, live, wanted)
@@ -111,7 +111,7 @@ def _value(path: Path, rule: Rule, live: Json, wanted: Value, applied: Json) -> 
 
 
 def _map_members(
-    path: Path, rule: Rule, live: Mapping[str, Json], wanted: Mapping[str, Value], applied: Mapping[str, Json]
+    path: Path, rule: Rule, live: Mapping[str, Value], wanted: Mapping[str, Value], applied: Mapping[str, Value]
 ) -> Iterator[FieldChange]:
     # Of a structure with named members only what is stated counts; a free map is meant as a whole.
     names = [*wanted, *(name for name in (applied if rule.members else live) if name not in wanted)]
@@ -121,7 +121,7 @@ def _map_members(
             yield from _value((*path, name), member, live.get(name), wanted.get(name), applied.get(name))
 
 
-def _members(path: Path, rule: Rule, live: Sequence[Json], wanted: Sequence[Value]) -> Iterator[FieldChange]:
+def _members(path: Path, rule: Rule, live: Sequence[Value], wanted: Sequence[Value]) -> Iterator[FieldChange]:
     before, after = rule.canonical(live), rule.canonical(wanted)
     if before == after:
         return
@@ -143,8 +143,10 @@ def _members(path: Path, rule: Rule, live: Sequence[Json], wanted: Sequence[Valu
         yield FieldChange((*path, *inner), *absent)
 
 
-def _policy(path: Path, live: Json, wanted: Value) -> Iterator[FieldChange]:
-    assert not holds_template(wanted)
+def _policy(path: Path, live: Value, wanted: Value) -> Iterator[FieldChange]:
+    if not is_known(wanted) or not is_known(live):
+        yield FieldChange(path, live, wanted)
+        return
     for change in policy.compare(live, wanted).changes:
         if change.action == "changed" and change.differences:
             for one in change.differences:
@@ -158,8 +160,8 @@ def _policy(path: Path, live: Json, wanted: Value) -> Iterator[FieldChange]:
 
 def _list(name: str, versions: Versions) -> Iterator[FieldChange]:
     desired = versions.desired.get(name)
-    unknown = [one for one in desired if holds_template(one)] if isinstance(desired, Sequence) else []
-    known = [one for one in desired if not holds_template(one)] if isinstance(desired, Sequence) else []
+    unknown = [one for one in desired if not is_known(one)] if isinstance(desired, Sequence) else []
+    known = [one for one in desired if is_known(one)] if isinstance(desired, Sequence) else []
     present = entries(versions.live.get(name))
     change: Membership
     if versions.desired.get("membership") == "exclusive":
@@ -175,7 +177,7 @@ def _list(name: str, versions: Versions) -> Iterator[FieldChange]:
 
 
 def _tags(
-    path: Path, rule: Rule, live: Mapping[str, Json], wanted: Mapping[str, Value], applied: Mapping[str, Json]
+    path: Path, rule: Rule, live: Mapping[str, Value], wanted: Mapping[str, Value], applied: Mapping[str, Value]
 ) -> Iterator[FieldChange]:
     """A map of which only the stated keys are ours. Keys are the same whatever their case, as IAM has it."""
     present = {key.casefold(): value for key, value in live.items()}
@@ -218,7 +220,7 @@ def _named(value: Value) -> Value:
 
 def _by_text(rule: Rule, values: Sequence[Value]) -> Mapping[str, Value]:
     canonical = [(rule.items.canonical(value), value) for value in values]
-    return {str(form) if holds_template(form) else canonical_text(form): value for form, value in canonical}
+    return {canonical_text(form) if is_known(form) else repr(form): value for form, value in canonical}
 
 
 def _ignored(path: Path, patterns: Sequence[str]) -> bool:

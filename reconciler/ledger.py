@@ -113,7 +113,7 @@ def create(ledger: Ledger) -> Steps[None]:
     made = yield from call(Request(Service.LEDGER, f"PUT /{INDEX}", body=_DEFINITION, expect=exists))
     if not made.ok and "already_exists" not in made.reason and "already exists" not in made.reason:
         raise Failed("ledger-not-writable", made.reason)
-    about = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
+    about: Json = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
     yield from _bulk([{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}])
 
 

@@ -28,8 +28,11 @@ class Exchange(Protocol):
     def submit(self, ticket: int, request: Request) -> None:
         """Start sending a request; the outcome comes from `collect` under the same ticket."""
 
-    def collect(self, until: float | None) -> Sequence[tuple[int, Answer | NoAnswer]]:
-        """Wait for outcomes, or until the time given. Returns nothing when that time came first."""
+    def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
+        """Wait for outcomes, or until the time given. Returns nothing when that time came first.
+
+        An outcome is an answer, a `NoAnswer`, or whatever else kept the request from being sent.
+        """
 
 
 class Observer(Protocol):
@@ -157,6 +160,10 @@ class Runner:
         self._stopping = False
         self._reached: set[Service] = set()
 
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` from now on."""
+        self._observer = observer
+
     def stop(self) -> None:
         """Start no further flows; those under way go on to their end."""
         self._stopping = True
@@ -244,8 +251,10 @@ class _Session:
         if isinstance(step, Pause):
             self._runner._observer.waiting(self._running[number].flow.key, step)
             self._after(step.seconds, lambda: self._advance(number, Reply((), self._runner._exchange.now())))
-        else:
+        elif step.requests:
             self._call(number, step)
+        else:
+            self._advance(number, Reply((), self._runner._exchange.now()))
 
     def _call(self, number: int, step: Call) -> None:
         running = self._running[number]
@@ -279,7 +288,7 @@ class _Session:
             self._runner._exchange.submit(key, ticket.request)
         self._ready = waiting + self._ready
 
-    def _receive(self, key: int, outcome: Answer | NoAnswer) -> None:
+    def _receive(self, key: int, outcome: Answer | Exception) -> None:
         ticket = self._tickets.pop(key)
         self._lanes[_lane(ticket.request)[0]] -= 1
         request = ticket.request
@@ -289,6 +298,9 @@ class _Session:
             if outcome.ok or outcome.code in request.expect:
                 self._deliver(ticket, outcome)
                 return
+        elif not isinstance(outcome, NoAnswer):
+            self._fail(ticket, outcome)
+            return
         reason = _passing(request, outcome)
         now = runner._exchange.now()
         # A service that never answered is more likely misnamed than restarting.

@@ -11,7 +11,7 @@ from reconciler.manifest.templates import Value
 from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import entries, for_field
 from reconciler.model.objects import Live, Sought
-from reconciler.model.request import Request, Service
+from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Steps, call
 
 _SETTINGS = "/_cluster/settings"
@@ -20,7 +20,6 @@ _SETTINGS = "/_cluster/settings"
 class ClusterSettings(Kind):
     """An object is a group of settings under a name of the manifest's own; the settings are everybody's."""
 
-    answers = {f"GET {_SETTINGS}": {"persistent": {}, "transient": {}, "defaults": {}}}
     to_read = Grants(iam=("es:ESHttpGet",), opensearch=("cluster:monitor/settings", "cluster:monitor/state"))
     to_write = Grants(iam=("es:ESHttpPut",), opensearch=("cluster:admin/settings/update",))
 
@@ -65,6 +64,9 @@ class ClusterSettings(Kind):
             name: live.fields.get(name) if self.schema.rule.member(name).additive else persistent.get(name)
             for name in fields
         }
+
+    def answer(self, request: Request, live: Live | None) -> Answer:
+        return Answer(200, {"persistent": live.fields if live else {}, "defaults": {}})
 
     def _list(self, work: Work, name: str, settings: Mapping[str, Json], desired: Sequence[str]) -> Value:
         present = entries(_effective(settings, name))

@@ -37,13 +37,13 @@ class Connectors(MlKind):
         return picked(source, "name", "description", "version", "protocol", "parameters", "actions", "client_config")
 
     def create(self, work: Work) -> Steps[Made]:
-        identity = yield from _identity(work.fields.get("sign_as"))
+        identity = yield from _identity(work)
         body = {"version": "1", "description": "", **sent(work, *_SENT), "name": work.name}
         return (yield from self.post("_create", body, "connector_id", identity=identity))
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
-        identity = yield from _identity(work.fields.get("sign_as"))
+        identity = yield from _identity(work)
         yield from self.put(work, sent(work, *(name for name in _SENT if name in work.changed)), identity)
         return Made(work.live.id, work.live.attributes)
 
@@ -63,11 +63,13 @@ class Connectors(MlKind):
                     yield address
 
 
-def _identity(sign_as: object) -> Steps[str | None]:
-    if not isinstance(sign_as, str):
+def _identity(work: Work) -> Steps[str | None]:
+    """The role that signs, once it is proved that it can be assumed; None for the caller."""
+    signer = work.fields.get("sign_as")
+    if not isinstance(signer, str):
         return None
-    yield from assume(sign_as)
-    return sign_as
+    yield from assume(signer, work.patience)
+    return signer
 
 
 KIND = Connectors

@@ -13,6 +13,7 @@ from reconciler.manifest.templates import Value
 from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
+from reconciler.model.schema import is_known
 from reconciler.model.steps import NotYet, Steps, call, call_all, until
 
 MARK = "reconciler:manifest"
@@ -24,6 +25,7 @@ _GONE = frozenset({"NoSuchEntity"})
 class IamRoles(Kind):
     """A role is read with everything on it, and ours as a whole except for tags of other keys."""
 
+    marks = True
     answers = {
         "CreateRole": {"Role": {"RoleId": "(known after apply)"}},
         "GetRole": {"Role": {"RoleId": "(known after apply)"}},
@@ -43,7 +45,7 @@ class IamRoles(Kind):
         wanted = {one.name.casefold() for one in sought}
         details: dict[str, Mapping[str, Json]] = {}
         listed: dict[str, Mapping[str, Json]] = {}
-        pages = {
+        pages: dict[str, tuple[str, dict[str, Json], dict[str, Mapping[str, Json]]]] = {
             "GetAccountAuthorizationDetails": ("RoleDetailList", {"Filter": ["Role"], "MaxItems": 1000}, details),
             "ListRoles": ("Roles", {"MaxItems": 1000}, listed),
         }
@@ -216,12 +218,16 @@ def _replace_policies(role: str, before: Mapping[str, Value], after: Mapping[str
     changed = {
         name: document
         for name, document in after.items()
-        if name not in before or policy.canonical(before[name]) != policy.canonical(document)
+        if name not in before or not _same(before[name], document)
     }
     dropped = [name for name in before if name not in after]
     return _put_policies(role, changed) + [
         Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE) for name in dropped
     ]
+
+
+def _same(a: Value, b: Value) -> bool:
+    return is_known(a) and is_known(b) and policy.same(a, b)
 
 
 def _attach(role: str, arns: Iterable[str]) -> list[Request]:
@@ -256,19 +262,20 @@ def _name(role: Mapping[str, Json]) -> str:
     return str(role["RoleName"]).casefold()
 
 
-def _list(value: Value | Json) -> Sequence[Json]:
+def _list(value: Value) -> Sequence[Value]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
 def _maps(value: Json) -> list[Mapping[str, Json]]:
-    return [one for one in _list(value) if isinstance(one, Mapping)]
+    listed = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    return [one for one in listed if isinstance(one, Mapping)]
 
 
-def _map(value: Value | Json) -> Mapping[str, Value]:
+def _map(value: Value) -> Mapping[str, Value]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _strings(value: Value | Json) -> list[str]:
+def _strings(value: Value) -> list[str]:
     return [str(one) for one in _list(value)]
 
 

@@ -9,7 +9,7 @@ from reconciler.canonical.json import Json
 from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import Membership, entries, for_field
 from reconciler.model.objects import Live, Sought
-from reconciler.model.request import Request, Service
+from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Steps, call
 
 LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
@@ -70,6 +70,11 @@ class RoleMappings(Kind):
         for name, change in changes.items():
             operations += _operations(name, entries(live.fields.get(name)), change)
         yield from _patch(work.name, operations)
+
+    def answer(self, request: Request, live: Live | None) -> Answer:
+        if request.operation == f"GET {_ONE}":
+            return Answer(200, {live.name: live.fields}) if live else Answer(404, None, "404")
+        return Answer(200, {})
 
 
 def _look(name: str) -> Steps[Live | None]:

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeAlias
 
 from reconciler.canonical.json import Json
 from reconciler.errors import Position, Problem, ReconcilerError
+from reconciler.manifest.scalars import shortened
 from reconciler.manifest.source import Source
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -158,7 +159,7 @@ class DocumentBuilder:
         if name in frame.container:
             first = frame.marks[4 * list(frame.container).index(name)]
             place = self.source.position(first)
-            self.report("repeated-key", f"{name} is there already", start, end, f"the first is at {place}")
+            self.report("repeated-key", f"{shortened(name)} is there already", start, end, f"the first is at {place}")
         frame.key = (name, start, end)
 
     def value(self, value: Json, start: int, end: int) -> None:

@@ -19,7 +19,7 @@ from reconciler.canonical.json import Json, Scalar
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.manifest.document import Anchored, Document, DocumentBuilder
 from reconciler.manifest.json_scanner import JsonScanner
-from reconciler.manifest.scalars import half_surrogate, plain_scalar
+from reconciler.manifest.scalars import half_surrogate, plain_scalar, shortened
 from reconciler.manifest.source import Source
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -115,7 +115,9 @@ class _YamlReader:
             if event.value == "<<" and not event.style:
                 self._report("merge keys are not part of manifests", event, "write the keys out")
             elif not isinstance(value, str):
-                self._report(f"a key has to be text, not {event.value or 'nothing'}", event, "put it in quotes")
+                self._report(
+                    f"a key has to be text, not {shortened(event.value) or 'nothing'}", event, "put it in quotes"
+                )
             self._builder.key(event.value, start, end)
             return
         self._builder.value(value, start, end)
@@ -155,7 +157,7 @@ class _YamlReader:
         target = self._anchors.get(name)
         if target is None:
             what = "stands inside its own anchor" if name in self._anchors else "has no anchor before it"
-            self._fail(f"the alias *{name} {what}", event, "write the value itself")
+            self._fail(f"the alias *{shortened(name)} {what}", event, "write the value itself")
         self._builder.alias(target, *_span(event))
 
     def _report(self, message: str, event: Event, hint: str) -> None:
@@ -174,7 +176,7 @@ def _span(event: Event) -> tuple[int, int]:
 
 def _tagged(tag: str) -> str:
     shown = tag.replace("tag:yaml.org,2002:", "!!")
-    return f"the tag {shown} is not part of manifests"
+    return f"the tag {shortened(shown)} is not part of manifests"
 
 
 def _worded(error: yaml.MarkedYAMLError, source: Source) -> Problem:
@@ -186,4 +188,6 @@ def _worded(error: yaml.MarkedYAMLError, source: Source) -> Problem:
     if message == _UNENDED:
         mark = error.context_mark or mark
     index = min(mark.index, len(source.text)) if mark else 0
+    if source.text.startswith("${", index - 1):
+        message, hint = "a reference in brackets without quotes", "put it in quotes"
     return Problem("syntax", message, source.position(index, index + 1), hint=hint)

@@ -11,6 +11,7 @@ from reconciler.manifest.masking import masked_spans
 WIDEST = 80
 """Columns of a line that are shown; longer lines are cut around the place."""
 
+_LONGEST = 100_000
 _BEFORE = 30
 _TAB = "    "
 _BARE = frozenset({"request", "reason"})
@@ -30,7 +31,7 @@ class Excerpt:
 def excerpt(position: Position, read_line: Callable[[str, int], str]) -> Excerpt | None:
     """The line at `position`; None when there is nothing to show. `read_line` takes a file and a number from 1."""
     line = read_line(position.file, position.line)
-    if not line.strip():
+    if not line.strip() or len(line) > _LONGEST:
         return None
     cells = [_cell(character) for character in line]
     for start, end in masked_spans(position.line, lambda number: read_line(position.file, number)):

@@ -17,6 +17,8 @@ from reconciler.manifest.variables import PASSWORD, Inputs, Resolver, Variable, 
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _ENGINE_KEYS = frozenset({"adopt", "lifecycle", "depends_on"})
+_OF_ALL_FILES = frozenset({"no-manifest", "unknown-variable", "unknown-reference"})
+"""Codes of problems that a file which could not be read may have caused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,26 +172,26 @@ def load(paths: Sequence[str], schemas: Schemas, inputs: Inputs) -> Manifest:
     Of a folder all `*.yaml`, `*.yml` and `*.json` are read, not the hidden ones, not those of folders inside
     it, and not those that are clearly no manifests. Raises ReconcilerError with all problems of all files.
     """
-    documents, problems = _read(paths, schemas)
-    whole = not problems
-    problems += [problem for document in documents for problem in document.problems]
-    variables, repeated = _variables(documents)
-    problems += repeated
+    documents, unreadable = _read(paths, schemas)
+    variables, problems = _variables(documents)
     resolver = Resolver(variables, inputs, schemas.attributes)
     files: list[_Loaded] = []
     for document in documents:
         value = resolver.resolve(document)
+        problems += document.problems
         problems += check(value, document, schemas)
         files.append(_Loaded(document, value if isinstance(value, Mapping) else {}))
     problems += resolver.problems
     problems += _misplaced_references(files, schemas)
     problems += _conflicts(files, schemas)
-    name = next((name for file in files if isinstance(name := file.value.get("manifest"), str)), "")
-    if not name and whole and not any("manifest" in file.value for file in files):
+    names = [file.value["manifest"] for file in files if "manifest" in file.value]
+    if not names:
         problems.append(_nameless(paths, files))
-    if problems:
-        raise ReconcilerError(merge_problems(problems))
-    return _manifest(name, files, schemas)
+    if unreadable:
+        problems = [problem for problem in problems if problem.code not in _OF_ALL_FILES]
+    if unreadable or problems:
+        raise ReconcilerError(merge_problems([*unreadable, *problems]))
+    return _manifest(str(names[0]), files, schemas)
 
 
 def _read(paths: Sequence[str], schemas: Schemas) -> tuple[list[Document], list[Problem]]:
@@ -308,15 +310,19 @@ def _misplaced_references(files: Sequence[_Loaded], schemas: Schemas) -> list[Pr
     problems: list[Problem] = []
     for file in files:
         for path, reference in references(file.value):
-            place = file.document.within(path, reference.offset, reference.length)
-            address = address_of(path)
-            if not _may_refer(path, schemas):
+            if not _may_refer(path, schemas) and reference.namespace in ("secret", "target", *schemas.kinds):
+                message = "this is not known while loading"
                 hint = "only ${var.x} and ${env.X} may stand here"
-                problems.append(Problem("bad-reference", "this is not known while loading", place, address, hint))
+                problems.append(_at_reference("bad-reference", message, hint, file, path, reference))
             elif reference.namespace == "secret":
-                problems += _secret_problems(path, reference, place, secrets, schemas)
+                problems += _secret_problems(file, path, reference, secrets, schemas)
         problems += _open_password(file)
     return problems
+
+
+def _at_reference(code: str, message: str, hint: str, file: _Loaded, path: Path, reference: Reference) -> Problem:
+    place = file.document.within(path, reference.offset, reference.length)
+    return Problem(code, message, place, address_of(path), hint)
 
 
 def _may_refer(path: Path, schemas: Schemas) -> bool:
@@ -326,16 +332,15 @@ def _may_refer(path: Path, schemas: Schemas) -> bool:
 
 
 def _secret_problems(
-    path: Path, reference: Reference, place: Position, secrets: Iterable[str], schemas: Schemas
+    file: _Loaded, path: Path, reference: Reference, secrets: Iterable[str], schemas: Schemas
 ) -> Iterable[Problem]:
-    address = address_of(path)
     if reference.name not in secrets:
         near = get_close_matches(reference.name, list(secrets), 1)
         hint = f"did you mean {near[0]}?" if near else f"declare it under secrets: `{reference.name}:`"
-        yield Problem("unknown-reference", "no such secret", place, address, hint)
+        yield _at_reference("unknown-reference", "no such secret", hint, file, path, reference)
     if path != PASSWORD and not schemas.is_write_only(path):
         hint = "use secrets in write-only fields only"
-        yield Problem("secret-not-allowed", "the service shows this field back", place, address, hint)
+        yield _at_reference("secret-not-allowed", "the service shows this field back", hint, file, path, reference)
 
 
 def _open_password(file: _Loaded) -> Iterable[Problem]:

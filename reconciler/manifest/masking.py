@@ -11,6 +11,9 @@ from typing import TypeAlias
 ReadLine: TypeAlias = Callable[[int], str]
 """The text of a line by its number, from 1; "" when there is none."""
 
+_REACH = 400
+"""How many lines above a line its enclosing keys are looked for."""
+
 _SECRET_NAME = re.compile(
     r"pass(word|wd|phrase)|secret|credential|authorization|token$|(api|access|private|secret).?key|(^|[_-])key$",
     re.IGNORECASE,
@@ -37,13 +40,20 @@ def _by_keys(line: str, *, inside: bool) -> Iterator[tuple[int, int]]:
     if inside and not _PAIR.search(line):
         start = len(line) - len(line.lstrip(" \t-"))
         yield from _unless_harmless(line, start, len(line.rstrip(" \t,]}")))
+    deepest = len(line)
     for pair in _PAIR.finditer(line):
-        inside = inside or bool(_SECRET_NAME.search(pair["key"].strip("\"'")))
-        if inside and pair["value"]:
-            in_braces = "{" in line[: pair.start()]
+        depth = _depth(line[: pair.start()])
+        if depth <= deepest:
+            secret = inside or _SECRET_NAME.search(pair["key"].strip("\"'"))
+            deepest = depth if secret else len(line)
+        if deepest < len(line) and pair["value"]:
             quoted = pair["value"][0] in "\"'"
-            yield from _unless_harmless(line, pair.start("value"), pair.end() if in_braces or quoted else len(line))
-            inside = in_braces and inside
+            yield from _unless_harmless(line, pair.start("value"), pair.end() if depth or quoted else len(line))
+
+
+def _depth(text: str) -> int:
+    """How many brackets and braces are open after `text`."""
+    return sum(text.count(each) for each in "{[") - sum(text.count(each) for each in "}]")
 
 
 def _unless_harmless(line: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -55,11 +65,11 @@ def _unless_harmless(line: str, start: int, end: int) -> Iterator[tuple[int, int
 def _enclosing(number: int, read_line: ReadLine) -> Iterator[str]:
     """The keys that enclose line `number` in block style, innermost first."""
     limit = _indent(read_line(number))
-    for above in range(number - 1, 0, -1):
+    for above in range(number - 1, max(0, number - _REACH), -1):
         if not limit:
             return
         line = read_line(above)
-        found = _LINE_KEY.match(line)
+        found = _LINE_KEY.match(line) if _indent(line) < limit else None
         if found and len(found["indent"]) < limit:
             limit = _indent(line)
             yield found["key"].strip("\"'")

@@ -10,6 +10,7 @@ NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 """A number as JSON spells it; the groups are its fraction and its exponent."""
 
 _DIGITS = 1000
+_LONGEST = 60
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, Scalar] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
@@ -41,11 +42,17 @@ def real(text: str) -> float:
     return number
 
 
-def spelled(value: bool | float) -> str:
-    """`value` as JSON spells it."""
+def spelled(value: float) -> str:
+    """A number, true or false as JSON spells it."""
     return json.dumps(value)
 
 
 def half_surrogate(text: str) -> bool:
     """Whether `text` holds a code point that no encoding can carry."""
     return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def shortened(text: str) -> str:
+    """`text` on one line of at most 60 characters, for messages."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 3] + "..."

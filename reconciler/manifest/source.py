@@ -2,8 +2,9 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from reconciler.errors import Position, Problem, ReconcilerError
@@ -49,6 +50,8 @@ def read_source(path: Path, file: str) -> Source:
     try:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise _error("file-not-found", f"{file} does not exist", "check the path") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _error("file-not-found", f"{file} can not be read: {reason}", "check the path") from None
@@ -70,6 +73,19 @@ def decode(data: bytes, file: str) -> Source:
         before = Source(file, data.removeprefix(b"\xef\xbb\xbf")[: error.start].decode("utf-8", "replace"))
         place = before.position(len(before.text))
         raise _error("file-not-text", "the byte here is not UTF-8 text", "save the file as UTF-8", place) from None
+
+
+def line_reader() -> Callable[[str, int], str]:
+    """A function that gives a line of a file by its number from 1, "" when it can not; files are read once."""
+
+    @cache
+    def source(file: str) -> Source:
+        try:
+            return read_source(Path(file), file)
+        except ReconcilerError:
+            return Source(file, "")
+
+    return lambda file, number: source(file).line(number)
 
 
 def merge_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from reconciler.canonical.json import Scalar
 
-TARGET_ATTRIBUTES = ("region", "account_id", "partition", "domain_arn")
+TARGET_ATTRIBUTES = ("region", "account_id", "partition", "domain_arn", "endpoint")
 """What `${target.x}` may ask for."""
 
 _FOREIGN = frozenset({"parameters", "credential", "user", "attr"})
@@ -150,6 +150,11 @@ def references(value: Value) -> Iterator[tuple[tuple[str | int, ...], Reference]
         for index, item in enumerate(value):
             for path, reference in references(item):
                 yield (index, *path), reference
+
+
+def holds_template(value: Value) -> bool:
+    """Whether a template stands anywhere inside `value`."""
+    return next(references(value), None) is not None
 
 
 def _reference(text: str, start: int, kinds: Mapping[str, Sequence[str]]) -> Reference | Fault | None:

@@ -8,7 +8,7 @@ from reconciler.canonical.json import Json
 from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.manifest.document import Document, Path
 from reconciler.manifest.events import parse as parse_document
-from reconciler.manifest.scalars import spelled
+from reconciler.manifest.scalars import shortened, spelled
 from reconciler.manifest.source import Source
 from reconciler.manifest.templates import Reference, Template, TemplateError, Value
 from reconciler.manifest.templates import parse as parse_text
@@ -30,6 +30,18 @@ PASSWORD: Path = ("target", "opensearch", "auth", "password")
 """The one place where `${env.X}` is left alone, so that the manifest never holds the password."""
 
 _UNTOUCHED = frozenset({"manifest", "$schema"})
+
+_UNKNOWN = Template((Reference("", ""),))
+"""In place of a value that could not be found, so that nothing else is said about it."""
+
+_TYPE_HINTS = {
+    "string": "give text",
+    "number": "give a number",
+    "integer": "give a whole number",
+    "boolean": "give true or false",
+    "list": "give a list, as JSON",
+    "object": "give a mapping, as JSON",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,9 @@ class Resolver:
             members: dict[str, Value] = {}
             for key, member in value.items():
                 self._path.append(key)
-                members[self._key(key) if "${" in key else key] = self._resolved(member)
+                name = self._key(key) if "${" in key else key
+                if name is not None:
+                    members[name] = self._resolved(member)
                 self._path.pop()
             return members
         if isinstance(value, list):
@@ -119,19 +133,25 @@ class Resolver:
             return items
         return value
 
-    def _key(self, key: str) -> str:
-        parsed = self._parsed(key, at_key=True)
-        if isinstance(parsed, str):
-            return parsed
+    def _key(self, key: str) -> str | None:
+        """The key without escapes; None when it holds references, which keys may not."""
         place = self._document.position(tuple(self._path))
-        self._report("bad-reference", "a reference in a key", place, "references stand in values only")
-        return key
+        try:
+            parsed = parse_text(key, self._kinds)
+        except TemplateError as error:
+            for fault in error.faults:
+                self._report("bad-reference", fault.message, place, fault.hint)
+            return None
+        if isinstance(parsed, Template):
+            self._report("bad-reference", "a reference in a key", place, "references stand in values only")
+            return None
+        return parsed
 
     def _text(self, text: str) -> Value:
-        parsed = self._parsed(text, at_key=False)
+        parsed = self._parsed(text)
         if isinstance(parsed, str):
             return parsed
-        if self._path[0] == "variables":
+        if self._path[0] == "variables" and parsed is not _UNKNOWN:
             hint = "give the value with --var, or use the reference where the variable is used"
             self._report(
                 "bad-reference", "a variable's default is plain", self._reference_place(parsed.references[0]), hint
@@ -154,18 +174,14 @@ class Resolver:
             return joined[0]
         return Template(tuple(joined))
 
-    def _parsed(self, text: str, *, at_key: bool) -> str | Template:
+    def _parsed(self, text: str) -> str | Template:
         try:
             return parse_text(text, self._kinds)
         except TemplateError as error:
-            path = tuple(self._path)
             for fault in error.faults:
-                if at_key:
-                    place = self._document.position(path)
-                else:
-                    place = self._document.within(path, fault.offset, fault.length)
+                place = self._document.within(tuple(self._path), fault.offset, fault.length)
                 self._report("bad-reference", fault.message, place, fault.hint)
-            return ""
+            return _UNKNOWN
 
     def _part(self, part: str | Reference) -> Value:
         if isinstance(part, str):
@@ -176,7 +192,7 @@ class Resolver:
             return self._environment_value(part)
         return Template((part,))
 
-    def _variable_value(self, reference: Reference) -> Json:
+    def _variable_value(self, reference: Reference) -> Value:
         name = reference.name
         if name in self._values:
             return self._values[name]
@@ -190,15 +206,15 @@ class Resolver:
             self._report(
                 "unknown-variable", f"the variable {name} has no value", variable.position, hint, f"var.{name}"
             )
-        return None
+        return _UNKNOWN
 
-    def _environment_value(self, reference: Reference) -> Json:
+    def _environment_value(self, reference: Reference) -> Value:
         if reference.name in self._environment:
             return self._environment[reference.name]
         place = self._reference_place(reference)
         hint = _nearest(reference.name, self._environment) or "set it"
         self._report("unset-environment", f"the environment variable {reference.name} is not set", place, hint)
-        return None
+        return _UNKNOWN
 
     def _spelled(self, part: str | Reference, value: Value) -> str:
         """`value` as a piece of a longer text."""
@@ -228,9 +244,9 @@ class Resolver:
         values: dict[str, Json] = {}
         for name, variable in self._variables.items():
             if name in inputs.variables:
-                values[name] = self._typed(variable, inputs.variables[name], None)
+                values[name] = self._typed(variable, inputs.variables[name])
             elif PREFIX + name in inputs.environment:
-                values[name] = self._typed(variable, inputs.environment[PREFIX + name], None)
+                values[name] = self._typed(variable, inputs.environment[PREFIX + name])
             elif variable.default is not None:
                 default = variable.default
                 if not _is(default, variable.type):
@@ -247,25 +263,24 @@ class Resolver:
             return default
         return parsed if isinstance(parsed, str) else default
 
-    def _typed(self, variable: Variable, value: Json, place: Position | None) -> Json:
+    def _typed(self, variable: Variable, value: Json) -> Json:
         if isinstance(value, str) and variable.type not in ("", "string"):
             try:
                 value = parse_document(Source(f"--var {variable.name}", value)).value
             except ReconcilerError:
                 value = None
         if not _is(value, variable.type):
-            self._wrong_type(variable, place)
+            self._wrong_type(variable, None)
         return value
 
     def _wrong_type(self, variable: Variable, place: Position | None) -> None:
         message = f"the value of the variable {variable.name} is not of its type, {variable.type}"
-        hint = "give it as JSON" if variable.type in ("list", "object") else f"give a {variable.type}"
-        self._report("wrong-type", message, place, hint, f"var.{variable.name}")
+        self._report("wrong-type", message, place, _TYPE_HINTS[variable.type], f"var.{variable.name}")
 
 
 def address_of(path: Iterable[str | int]) -> str:
     """A path as people write it: `connectors.x.actions[0].url`."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{shortened(step)}" for step in path)
     return text.removeprefix(".")
 
 

@@ -7,11 +7,11 @@ SESSION = "reconciler"
 """The session name of assumed roles, as CloudTrail shows it."""
 
 
-def assume(role_arn: str) -> Steps[Answer]:
+def assume(role_arn: str, patience: float = 120.0) -> Steps[Answer]:
     """Assume a role, so that requests may be sent as it.
 
     The transport keeps the credentials and answers without them. A role made a moment ago may not be assumable
-    yet, so a refusal is waited out for two minutes.
+    yet, so a refusal is waited out for `patience` seconds.
     https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
     """
 
@@ -20,4 +20,4 @@ def assume(role_arn: str) -> Steps[Answer]:
         answer = yield from call(Request(Service.STS, "AssumeRole", parameters, expect=frozenset({"AccessDenied"})))
         return answer if answer.ok else NotYet("AccessDenied on sts:AssumeRole")
 
-    return until(f"IAM role {role_arn.rpartition('/')[2]} assumable", probe, every=0.5)
+    return until(f"IAM role {role_arn.rpartition('/')[2]} assumable", probe, patience=patience, every=0.5)

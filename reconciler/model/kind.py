@@ -54,7 +54,8 @@ class Work:
 
     `name` is the service's name; `fields` are the desired fields, references filled in, secrets still as
     templates; `changed` are the top-level fields that differ; `mark` is the ownership mark to put on objects that
-    can carry one; `others` are, by field, the entries of shared lists that other manifests count on.
+    can carry one; `others` are, by field, the entries of shared lists that other manifests count on; `patience` is how
+    many seconds a role may take to become assumable.
     """
 
     address: Address
@@ -66,6 +67,7 @@ class Work:
     row: Row | None = None
     mark: str = ""
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    patience: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class Grants:
 
 class Kind(ABC):
     """One kind of object. A kind yields requests and never sends them; it holds no state."""
+
+    marks: ClassVar[bool] = False
+    """Whether its objects carry the ownership mark themselves, so that no intent is needed to find them again."""
 
     to_read: ClassVar[Grants] = Grants()
     to_write: ClassVar[Grants] = Grants()
@@ -126,6 +131,6 @@ class Kind(ABC):
         """For shared kinds: the values of `fields` to go back to when we leave."""
         return {name: live.fields.get(name) for name in fields}
 
-    def answer(self, request: Request) -> Answer:
-        """The answer of a service that does as it is told, for `plan --calls`."""
+    def answer(self, request: Request, live: Live | None) -> Answer:
+        """The answer of a service that does as it is told, for `plan --calls`. `live` is the object at work."""
         return Answer(200, self.answers.get(request.operation, {}))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeGuard
 
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json, canonical_text
@@ -90,7 +91,7 @@ class Rule:
         if isinstance(value, Template):
             return value
         if self.compare == "policy":
-            return policy.canonical(value) if not holds_template(value) else value
+            return policy.canonical(value) if is_known(value) else value
         if self.compare == "string":
             return _as_string(value)
         if self.compare == "casefold" and isinstance(value, str):
@@ -162,19 +163,19 @@ class Schema:
     def _names(self, keyword: str) -> frozenset[str]:
         pointers = self.document.get(keyword, ())
         assert isinstance(pointers, Sequence)
-        flat = [one for entry in pointers for one in ([entry] if isinstance(entry, str) else entry or ())]
+        flat = [one for entry in pointers for one in (entry if isinstance(entry, list) else [entry])]
         return frozenset(str(pointer).rpartition("/")[2] for pointer in flat)
 
 
-def holds_template(value: Value) -> bool:
-    """Whether a template stands anywhere inside `value`."""
+def is_known(value: Value) -> TypeGuard[Json]:
+    """Whether `value` is plain JSON: no template stands anywhere inside it."""
     if isinstance(value, Template):
-        return True
+        return False
     if isinstance(value, Mapping):
-        return any(holds_template(member) for member in value.values())
+        return all(is_known(member) for member in value.values())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return any(holds_template(member) for member in value)
-    return False
+        return all(is_known(member) for member in value)
+    return True
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
@@ -183,11 +184,11 @@ def _mapping(value: Json) -> Mapping[str, Json]:
 
 def _as_string(value: Value) -> Value:
     """What a service that keeps strings makes of a JSON value: `5` is "5", a list is its JSON text."""
-    if isinstance(value, str) or value is None or holds_template(value):
+    if isinstance(value, str) or value is None or not is_known(value):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _as_set(members: list[Value]) -> list[Value]:
-    texts = {(str(m) if isinstance(m, Template) else canonical_text(m) if not holds_template(m) else repr(m)): m for m in members}
+    texts = {canonical_text(member) if is_known(member) else repr(member): member for member in members}
     return [texts[key] for key in sorted(texts)]

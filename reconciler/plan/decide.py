@@ -11,7 +11,7 @@ from reconciler.model.change import Action, Change, FieldChange
 from reconciler.model.kind import Kind, Place, Reading
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Desired, Live, Row
-from reconciler.model.schema import holds_template
+from reconciler.model.schema import is_known
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.survey import Survey
 from reconciler.references import Graph, graph, ordered, resolve
@@ -156,17 +156,21 @@ class _Decision:
                 )
             )
             return None
-        if row is not None and row.id and kind.schema.server_made_ids:
+        name = kind.schema.service_name(desired.address.name, desired.fields) if desired else (row.name if row else "")
+        named = [live for live in reading.lives if live.name.casefold() == name.casefold()]
+        if not kind.schema.server_made_ids:
+            return named[0] if named else None
+        named = [live for live in named if live.name == name and not self._another_ours(kind, live, row)]
+        if row is not None and row.intent is not None:
+            # What was not there just before a write that was never heard of again is what that write made.
+            before = entries(row.intent.get("seen"))
+            named = [live for live in named if live.id not in before] or named
+            if len(named) == 1 and named[0].id not in before:
+                return named[0]
+        if row is not None and row.id:
             by_id = next((live for live in reading.lives if live.id == row.id), None)
             if by_id is not None or desired is None:
                 return by_id
-        name = kind.schema.service_name(desired.address.name, desired.fields) if desired else (row.name if row else "")
-        named = [live for live in reading.lives if live.name.casefold() == name.casefold()]
-        if kind.schema.server_made_ids:
-            named = [live for live in named if live.name == name and not self._another_ours(kind, live, row)]
-        if row is not None and row.intent is not None and len(named) > 1:
-            before = set(entries(row.intent.get("seen")))
-            named = [live for live in named if live.id not in before] or named
         if len(named) > 1 and desired is not None:
             listed = ", ".join(live.id for live in named)
             message = f"{len(named)} objects are called {name!r}: {listed}"
@@ -233,7 +237,7 @@ class _Decision:
     def _outdated(self, desired: Desired, live: Live, row: Row | None) -> bool:
         if row is None or row.intent is not None or row.id != live.id:
             return True
-        if any(holds_template(_named(value)) for value in desired.fields.values()):
+        if not all(is_known(_named(value)) for value in desired.fields.values()):
             return True
         return row.applied != recorded(desired.fields) or bool(set(secrets_of(desired.fields)) - set(row.fingerprints))
 

@@ -104,7 +104,9 @@ def find_java() -> Path:
     found = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     hint = "install Java 17 or 21 and put it on the PATH, or set JAVA_HOME"
     if found is None:
-        raise ReconcilerError([Problem("sandbox-java", "the sandbox needs Java, and there is none on the PATH", hint=hint)])
+        raise ReconcilerError(
+            [Problem("sandbox-java", "the sandbox needs Java, and there is none on the PATH", hint=hint)]
+        )
     try:
         said = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
     except (OSError, subprocess.SubprocessError) as error:
@@ -112,7 +114,9 @@ def find_java() -> Path:
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) not in JAVA_VERSIONS:
         shown = version[1] if version else said.strip()
-        raise ReconcilerError([Problem("sandbox-java", f"{found} is Java {shown}, which can not run the node", hint=hint)])
+        raise ReconcilerError(
+            [Problem("sandbox-java", f"{found} is Java {shown}, which can not run the node", hint=hint)]
+        )
     return Path(found)
 
 

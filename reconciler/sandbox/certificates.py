@@ -1,8 +1,8 @@
 """The certificates of one sandbox: an authority of its own, the node, the gateway, and the super user."""
 
-import datetime
 import ipaddress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -14,7 +14,7 @@ ORGANISATION = "reconciler sandbox"
 SUPER_USER = "CN=super-user,O=reconciler sandbox"  # RFC 2253, as the Security plugin compares
 NODE = "CN=node,O=reconciler sandbox"
 
-_LIFE = datetime.timedelta(days=365)
+_LIFE = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + _LIFE)
     )
 

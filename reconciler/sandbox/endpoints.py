@@ -13,7 +13,7 @@ from reconciler.sandbox.gateway.account import Account, Caller
 from reconciler.sandbox.gateway.http import Answer, Incoming, json_answer
 from reconciler.sandbox.gateway.iam_rules import context_of, unauthorised
 from reconciler.sandbox.gateway.policies import Question
-from reconciler.sandbox.gateway.signature import Fault, scope_of, verify
+from reconciler.sandbox.gateway.signature import Fault, verify
 from reconciler.sandbox.settings import ACCOUNT, PARTITION
 
 DEEPSEEK_MODELS = ("deepseek-chat", "deepseek-reasoner")
@@ -23,7 +23,7 @@ SAGEMAKER_PREFIX = "deepseek"  # endpoints of such names exist
 _BEDROCK = re.compile(r"bedrock-runtime\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _SAGEMAKER = re.compile(r"runtime\.sagemaker\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _DEEPSEEK = re.compile(r"api\.deepseek\.com")
-_TEMPLATE_TOKEN = re.compile(r"<[｜|][^<>]*[｜|]>")
+_TEMPLATE_TOKEN = re.compile(r"<[\uff5c|][^<>]*[\uff5c|]>")
 _CREATED = 1_700_000_000
 
 
@@ -52,7 +52,7 @@ class Models:
         return json_answer(404, {"message": f"no model is served at {host}"})
 
     def _bedrock(self, request: Incoming, host: re.Match[str]) -> Answer:
-        """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html"""
+        """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html."""
         route = re.fullmatch(r"/model/(?P<model>.+)/invoke", request.path)
         if route is None or request.method != "POST":
             return _aws_error(404, "UnknownOperationException", "")
@@ -60,22 +60,22 @@ class Models:
         if isinstance(caller, Answer):
             return caller
         model = route["model"]
-        known = model in BEDROCK_MODELS or re.fullmatch(rf"arn:{PARTITION}:bedrock:[^:]+:{ACCOUNT}:imported-model/.+", model)
+        known = model in BEDROCK_MODELS or re.fullmatch(
+            rf"arn:{PARTITION}:bedrock:[^:]+:{ACCOUNT}:imported-model/.+", model
+        )
         if not known:
             return _aws_error(400, "ValidationException", "The provided model identifier is invalid.")
-        resource = model if model.startswith("arn:") else f"arn:{PARTITION}:bedrock:{host['region']}::foundation-model/{model}"
+        resource = (
+            model if model.startswith("arn:") else f"arn:{PARTITION}:bedrock:{host['region']}::foundation-model/{model}"
+        )
         if refused := self._unauthorised(caller, "bedrock:InvokeModel", resource, host["region"]):
             return refused
         body = _object(request)
         if body is None:
-            return _aws_error(400, "ValidationException", "Malformed input request, please reformat your input and try again.")
+            return _malformed("")
         prompt = body.get("prompt")
         if not isinstance(prompt, str):
-            return _aws_error(
-                400,
-                "ValidationException",
-                "Malformed input request: #: required key [prompt] not found, please reformat your input and try again.",
-            )
+            return _malformed(": #: required key [prompt] not found")
         said = _echo(prompt)
         return json_answer(
             200,
@@ -88,7 +88,7 @@ class Models:
         )
 
     def _sagemaker(self, request: Incoming, host: re.Match[str]) -> Answer:
-        """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html"""
+        """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html."""
         route = re.fullmatch(r"/endpoints/(?P<name>[^/]+)/invocations", request.path)
         if route is None or request.method != "POST":
             return _aws_error(404, "UnknownOperationException", "")
@@ -103,11 +103,13 @@ class Models:
         body = _object(request)
         inputs = body.get("inputs") if body else None
         if not isinstance(inputs, str):
-            return _aws_error(424, "ModelError", 'Received client error (400) from primary with message "inputs is missing".')
+            return _aws_error(
+                424, "ModelError", 'Received client error (400) from primary with message "inputs is missing".'
+            )
         return json_answer(200, [{"generated_text": _echo(inputs)}])
 
     def _deepseek(self, request: Incoming, _host: re.Match[str]) -> Answer:
-        """https://api-docs.deepseek.com/api/create-chat-completion and /quick_start/error_codes"""
+        """https://api-docs.deepseek.com/api/create-chat-completion and /quick_start/error_codes."""
         if request.path not in ("/v1/chat/completions", "/chat/completions") or request.method != "POST":
             return json_answer(404, {"error_msg": "Not Found. Please check the configuration."})
         given = request.headers.get("authorization", "")
@@ -177,6 +179,11 @@ def _object(request: Incoming) -> Mapping[str, Json] | None:
 def _aws_error(status: int, code: str, message: str) -> Answer:
     answer = json_answer(status, {"message": message})
     return Answer(answer.status, {**answer.headers, "x-amzn-errortype": code}, answer.body)
+
+
+def _malformed(how: str) -> Answer:
+    message = f"Malformed input request{how}, please reformat your input and try again."
+    return _aws_error(400, "ValidationException", message)
 
 
 def _openai_error(status: int, kind: str, message: str) -> Answer:

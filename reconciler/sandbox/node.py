@@ -136,6 +136,9 @@ async def start(assembly: Assembly, settings: NodeSettings, password: tuple[str,
         port = await _port(settings.folder / "logs" / "http.ports", process)
         node = RunningNode(f"https://127.0.0.1:{port}", process)
         await _serves(node, settings.certificates.authority, password)
+    except TimeoutError as error:
+        await node.stop()
+        raise ReconcilerError([_not_started(str(error), settings.folder)]) from error
     except BaseException:
         await node.stop()
         raise
@@ -160,7 +163,11 @@ def _opensearch_yml(settings: NodeSettings) -> Mapping[str, Json]:
         "path.logs": str(settings.folder / "logs"),
         "bootstrap.memory_lock": False,
         "cluster.routing.allocation.disk.threshold_enabled": False,
-        **{f"plugins.security.ssl.{layer}.{key}": value for layer in ("transport", "http") for key, value in pem.items()},
+        **{
+            f"plugins.security.ssl.{layer}.{key}": value
+            for layer in ("transport", "http")
+            for key, value in pem.items()
+        },
         "plugins.security.ssl.transport.enforce_hostname_verification": False,
         "plugins.security.ssl.http.enabled": True,
         "plugins.security.ssl.http.clientauth_mode": "OPTIONAL",
@@ -200,7 +207,7 @@ def _command(assembly: Assembly, folder: Path) -> list[str]:
         f"-Dopensearch.path.home={folder}",
         f"-Dopensearch.path.conf={folder / 'config'}",
         "-cp",
-        str(folder / "lib" / "*"),
+        str(assembly.folder / "lib" / "*"),
         "org.opensearch.bootstrap.OpenSearch",
     ]
 
@@ -225,7 +232,7 @@ async def _serves(node: RunningNode, authority: Path, password: tuple[str, str])
         while True:
             try:
                 answer = await client.get("/_cluster/health?wait_for_status=yellow&timeout=5s")
-                if answer.status_code == 200 and not answer.json()["timed_out"]:
+                if answer.status_code == httpx.codes.OK and not answer.json()["timed_out"]:
                     return
             except httpx.TransportError:
                 pass
@@ -234,8 +241,25 @@ async def _serves(node: RunningNode, authority: Path, password: tuple[str, str])
 
 
 def _check_alive(process: asyncio.subprocess.Process, deadline: float, why: str) -> None:
+    """Raise TimeoutError, saying why, when there is nothing left to wait for."""
     if process.returncode is not None:
         why = f"its process ended with status {process.returncode}"
     elif time.monotonic() < deadline:
         return
-    raise ReconcilerError([Problem("sandbox-not-started", f"the OpenSearch node did not start: {why}")])
+    raise TimeoutError(why)
+
+
+def _not_started(why: str, folder: Path) -> Problem:
+    said = [
+        line
+        for name in ("opensearch.log", "console.log")
+        if (log := folder / "logs" / name).exists()
+        for line in log.read_text(errors="replace").splitlines()
+        if line.strip()
+    ]
+    return Problem(
+        "sandbox-not-started",
+        f"the OpenSearch node did not start: {why}",
+        hint="its last words may say why",
+        facts=tuple(("log", line) for line in said[-3:]),
+    )

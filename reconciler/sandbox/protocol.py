@@ -45,10 +45,10 @@ class NodeClient(Protocol):
         method: str,
         path: str,
         *,
-        json: Json | None = None,
+        json: Json = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Json | str]:
+    ) -> tuple[int, Json]:
         """Send one request; returns the status and the body, parsed when it is JSON.
 
         Acts as the sandbox's super user unless `headers` hold another identity (`MlRequest.auth_headers`).

@@ -33,8 +33,8 @@ async def serving(app: ASGIApp, *, certificate: Pair | None = None) -> AsyncIter
                 access_log=False,
                 timeout_keep_alive=300,
                 timeout_graceful_shutdown=2,
-                ssl_certfile=certificate and certificate.certificate,
-                ssl_keyfile=certificate and certificate.key,
+                ssl_certfile=certificate.certificate if certificate else None,
+                ssl_keyfile=certificate.key if certificate else None,
             )
         )
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -12,7 +12,7 @@ from itertools import product
 
 from reconciler.canonical.policy.document import Leaf, Statement
 
-_TOKEN = re.compile(r"\$\{[^}]*\}|.", re.DOTALL)
+_SIGN = re.compile(r"\$\{[^}]*\}|.", re.DOTALL)
 _ARN_PARTS = 6
 
 
@@ -70,7 +70,7 @@ def covers(wide: str, narrow: str) -> bool:
 
     `*` stands for any characters and `?` for one; a policy variable `${...}` is covered by itself and by `*`.
     """
-    w, n = _tokens(wide), _tokens(narrow)
+    w, n = _signs(wide), _signs(narrow)
     i = j = 0
     star, resume = -1, 0
     while j < len(n):
@@ -85,13 +85,13 @@ def covers(wide: str, narrow: str) -> bool:
             i, j = star + 1, resume
         else:
             return False
-    return all(token == "*" for token in w[i:])
+    return all(sign == "*" for sign in w[i:])
 
 
 def meets(a: str, b: str) -> bool:
     """Whether some text may match both wildcard patterns; a policy variable may become any text."""
-    left, right = _tokens(a), _tokens(b)
-    row = [all(_any(token) for token in right[:length]) for length in range(len(right) + 1)]
+    left, right = _signs(a), _signs(b)
+    row = [all(_any(sign) for sign in right[:length]) for length in range(len(right) + 1)]
     for mine in left:
         above, row = row, [row[0] and _any(mine)]
         for column, theirs in enumerate(right, start=1):
@@ -164,9 +164,9 @@ def _each_covered(narrow: Sequence[str], wide: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _tokens(pattern: str) -> tuple[str, ...]:
-    return tuple(_TOKEN.findall(pattern))
+def _signs(pattern: str) -> tuple[str, ...]:
+    return tuple(_SIGN.findall(pattern))
 
 
-def _any(token: str) -> bool:
-    return token == "*" or len(token) > 1
+def _any(sign: str) -> bool:
+    return sign == "*" or len(sign) > 1

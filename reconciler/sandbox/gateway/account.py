@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from moto.backends import get_backend
 from moto.core.config import default_user_config
 from moto.core.utils import utcnow
 from moto.iam.exceptions import NotFoundException
-from moto.iam.models import IAMBackend, Role, iam_backends
+from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from werkzeug.test import Client
 
@@ -83,8 +83,8 @@ class Account:
 
     def reset(self) -> None:
         """Bring the account back to what it began with."""
-        for service in SERVICES:
-            get_backend(service).reset()
+        for backends in (iam_backends, sts_backends, secretsmanager_backends):
+            backends.reset()
         self._sessions.clear()
         iam = self._iam(ACCOUNT)
         user = iam.create_user(REGION, AUTOMATION)
@@ -94,7 +94,7 @@ class Account:
         iam.access_keys[self._access_key_id] = key
 
     def call(self, request: Incoming) -> Answer:
-        """moto's answer to an API call."""
+        """The answer of moto to an API call."""
         response = self._moto.open(
             request.raw_path,
             method=request.method,
@@ -134,6 +134,11 @@ class Account:
         """The ARN of the role of that name."""
         return next((role.arn for role in self._iam(ACCOUNT).get_roles() if role.name == name), None)
 
+    def arn_of_secret(self, name_or_arn: str, region: str) -> str | None:
+        """The ARN, with the suffix that the service gives it, of a secret."""
+        found = secretsmanager_backends[ACCOUNT][region].secrets.get(name_or_arn)
+        return found.arn if found else None
+
     def has_principal(self, arn: str) -> bool:
         """Whether a user or role of that ARN exists. Of other accounts nothing is known, so theirs do."""
         if _account_of(arn) != ACCOUNT:
@@ -143,7 +148,8 @@ class Account:
     def has_unique_id(self, unique_id: str) -> bool:
         """Whether a user or role has that unique id (`AROA...`, `AIDA...`)."""
         iam = self._iam(ACCOUNT)
-        return any(one.id == unique_id for one in (*iam.get_roles(), *iam.users.values()))
+        ids = {role.id for role in iam.get_roles()} | {user.id for user in iam.users.values()}
+        return unique_id in ids
 
     def allows(self, principal: str, question: Question) -> Verdict:
         """What the identity policies of a user or role say, within the permissions boundary where there is one."""
@@ -152,7 +158,7 @@ class Account:
         boundary = role.permissions_boundary_arn if role else None
         if boundary and verdict is Verdict.ALLOWED:
             policy = self._iam(ACCOUNT).managed_policies.get(boundary)
-            return judge_identity([policy.document] if policy else [], question)
+            return judge_identity([_document(policy)] if policy else [], question)
         return verdict
 
     def session(self, role_arn: str) -> Key:
@@ -166,16 +172,11 @@ class Account:
     def _identity_policies(self, principal: str) -> Sequence[str]:
         iam = self._iam(_account_of(principal))
         if role := self.role(principal):
-            return [*role.policies.values(), *(policy.document for policy in role.managed_policies.values())]
+            return _policies(role)
         user = next((user for user in iam.users.values() if user.arn == principal), None)
         if user is None:
             return []
-        owners = [user, *iam.get_groups_for_user(user.name)]
-        return [
-            document
-            for owner in owners
-            for document in (*owner.policies.values(), *(policy.document for policy in owner.managed_policies.values()))
-        ]
+        return [*_policies(user), *(text for group in iam.get_groups_for_user(user.name) for text in _policies(group))]
 
     @staticmethod
     def _iam(account: str) -> IAMBackend:
@@ -186,9 +187,20 @@ class Account:
         return sts_backends[ACCOUNT][PARTITION]
 
 
+def _policies(owner: Role | User | Group) -> Sequence[str]:
+    return [*owner.policies.values(), *map(_document, owner.managed_policies.values())]
+
+
+def _document(policy: ManagedPolicy) -> str:
+    return next(version.document for version in policy.versions if version.version_id == policy.default_version_id)
+
+
 def _account_of(arn: str) -> str:
-    parts = arn.split(":")
-    return parts[4] if len(parts) > 4 and parts[4] else ACCOUNT  # noqa: PLR2004
+    match arn.split(":", 5):
+        case [_, _, _, _, account, _] if account:
+            return account
+        case _:
+            return ACCOUNT
 
 
 def _session_key(assumed: AssumedRole) -> Key:

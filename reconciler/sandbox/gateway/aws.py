@@ -1,4 +1,4 @@
-"""The AWS endpoint: IAM, STS and Secrets Manager at one URL. Signatures and rules are judged here, then moto answers."""
+"""The AWS endpoint: IAM, STS and Secrets Manager at one URL. Signatures and rules are judged, then moto answers."""
 
 import json
 from collections.abc import Mapping
@@ -71,7 +71,9 @@ def _operation(request: Incoming, caller: Caller) -> Operation:
 def _error(refused: Refusal, *, speaks_json: bool) -> Answer:
     request_id = str(uuid4())
     if speaks_json:
-        answer = json_answer(refused.status, {"__type": refused.code, "message": refused.message, "Message": refused.message})
+        answer = json_answer(
+            refused.status, {"__type": refused.code, "message": refused.message, "Message": refused.message}
+        )
         return Answer(
             answer.status, {"content-type": "application/x-amz-json-1.1", "x-amzn-requestid": request_id}, answer.body
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.sandbox.gateway.http import Answer, Incoming, json_answer
+from reconciler.sandbox.gateway.plugins import with_ml_commons
 from reconciler.sandbox.gateway.upstream import Node
 from reconciler.sandbox.protocol import MlCommons, MlRequest
 
@@ -30,7 +31,7 @@ class Admission(Protocol):
         """The caller, or the answer that turns him away."""
         ...
 
-    def present(self, request: Incoming, answer: Answer) -> Answer:
+    def present(self, request: Incoming, answer: Answer, /) -> Answer:
         """The answer of the node as this kind of domain shows it."""
         ...
 
@@ -45,7 +46,7 @@ class SelfManaged:
         """Everyone: the node judges what the request says of its sender."""
         return Admitted({name: value for name, value in request.headers.items() if name in self._identifying})
 
-    def present(self, request: Incoming, answer: Answer) -> Answer:
+    def present(self, _request: Incoming, answer: Answer) -> Answer:
         """The answer as it is."""
         return answer
 
@@ -70,7 +71,7 @@ class Domain:
             )
         except ConnectionError as error:
             return json_answer(503, {"message": str(error)})
-        return self._admission.present(request, answer)
+        return self._admission.present(request, with_ml_commons(request, answer))
 
     async def _ml(self, request: Incoming, headers: Mapping[str, str], admitted: Admitted) -> Answer | None:
         response = await self.ml_commons.handle(
@@ -83,4 +84,6 @@ class Domain:
                 auth_headers=admitted.auth_headers,
             )
         )
-        return response and Answer(response.status, {"content-type": response.content_type}, response.body)
+        if response is None:
+            return None
+        return Answer(response.status, {"content-type": response.content_type}, response.body)

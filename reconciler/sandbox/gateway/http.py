@@ -69,20 +69,24 @@ def application(handle: Callable[[Incoming], Awaitable[Answer]]) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        answer = await handle(Incoming(
-            method=scope["method"],
-            scheme=scope["scheme"],
-            raw_path=scope["raw_path"].decode("latin-1"),
-            raw_query=scope["query_string"].decode("latin-1"),
-            headers=_joined(scope["headers"]),
-            body=await _body(receive),
-        ))
+        answer = await handle(
+            Incoming(
+                method=scope["method"],
+                scheme=scope["scheme"],
+                raw_path=scope["raw_path"].decode("latin-1"),
+                raw_query=scope["query_string"].decode("latin-1"),
+                headers=_joined(scope["headers"]),
+                body=await _body(receive),
+            )
+        )
         headers = {"content-length": str(len(answer.body)), **answer.headers}
-        await send({
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
-        })
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+            }
+        )
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
     return app

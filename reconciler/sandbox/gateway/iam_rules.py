@@ -53,7 +53,7 @@ def refusal(operation: Operation, account: Account) -> Refusal | None:
 
 def context_of(caller: Caller, region: str = REGION) -> dict[str, tuple[str, ...]]:
     """The global condition keys that a request of `caller` has (reference_policies_condition-keys)."""
-    context = {
+    context: dict[str, tuple[str, ...]] = {
         "aws:principalarn": (caller.principal,),
         "aws:principalaccount": (caller.account,),
         "aws:principaltype": ("AssumedRole" if caller.is_role else "User",),
@@ -180,13 +180,16 @@ def _is_principal(name: str, account: Account) -> bool:
         return True
     if name.startswith(("AROA", "AIDA")):
         return account.has_unique_id(name)
-    parts = name.split(":", 5)
-    if len(parts) < 6 or parts[1] != PARTITION or not parts[4].isdigit() or "*" in name or "?" in name:  # noqa: PLR2004
+    if "*" in name or "?" in name:
         return False
-    if parts[2] == "sts":
-        kind, _, rest = parts[5].partition("/")
-        return kind == "assumed-role" and account.arn_of_role(rest.partition("/")[0]) is not None
-    return parts[2] == "iam" and (parts[5] == "root" or account.has_principal(name))
+    match name.split(":", 5):
+        case ["arn", str(partition), "sts", "", _, resource] if partition == PARTITION:
+            kind, _, rest = resource.partition("/")
+            return kind == "assumed-role" and account.arn_of_role(rest.partition("/")[0]) is not None
+        case ["arn", str(partition), "iam", "", _, resource] if partition == PARTITION:
+            return resource == "root" or account.has_principal(name)
+        case _:
+            return False
 
 
 def _resource(operation: Operation, account: Account) -> str:
@@ -199,11 +202,16 @@ def _resource(operation: Operation, account: Account) -> str:
             return account.arn_of_role(name) or f"{prefix}:role{given.get('Path', '/')}{name}"
         if "PolicyArn" in given:
             return given["PolicyArn"]
-        for parameter, kind in (("UserName", "user"), ("GroupName", "group"), ("InstanceProfileName", "instance-profile")):
+        for parameter, kind in (
+            ("UserName", "user"),
+            ("GroupName", "group"),
+            ("InstanceProfileName", "instance-profile"),
+        ):
             if parameter in given:
                 return f"{prefix}:{kind}{given.get('Path', '/')}{given[parameter]}"
         if operation.name == "CreatePolicy":
             return f"{prefix}:policy{given.get('Path', '/')}{given.get('PolicyName', '')}"
-    if operation.service == "secretsmanager" and (name := given.get("SecretId") or given.get("Name")):
-        return name if name.startswith("arn:") else f"arn:{PARTITION}:secretsmanager:{operation.region}:{ACCOUNT}:secret:{name}"
+    if operation.service == "secretsmanager" and (secret := given.get("SecretId") or given.get("Name")):
+        unknown = f"arn:{PARTITION}:secretsmanager:{operation.region}:{ACCOUNT}:secret:{secret}"
+        return account.arn_of_secret(secret, operation.region) or unknown
     return "*"

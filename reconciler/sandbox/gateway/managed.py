@@ -7,6 +7,7 @@ signed caller's identity policies decide, and Basic authentication goes through 
 
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from reconciler.canonical.json import Json
 from reconciler.sandbox.gateway.account import Account, Caller
@@ -50,7 +51,7 @@ class Managed:
 
     def present(self, request: Incoming, answer: Answer) -> Answer:
         """The root page with the service's cluster name and version; all else as it is."""
-        if request.raw_path != "/" or request.method != "GET" or answer.status != 200:  # noqa: PLR2004
+        if request.raw_path != "/" or request.method != "GET" or answer.status != HTTPStatus.OK:
             return answer
         page = json.loads(answer.body)
         page["cluster_name"] = CLUSTER_NAME

@@ -104,11 +104,14 @@ def _element(statement: Statement, name: str, matches: Callable[[str], bool]) ->
 
 def _speaks_of(statement: Statement, kind: str, names: Collection[str]) -> bool:
     return any(
-        (said_kind == kind and said in names) or said == "*" and "*" in names for said_kind, said in principals(statement)
+        (said_kind == kind and said in names) or (said == "*" and "*" in names)
+        for said_kind, said in principals(statement)
     )
 
 
-def _holds(operator: str, tests: Json, given: Mapping[str, Sequence[str]], variables: Mapping[str, Sequence[str]]) -> bool:
+def _holds(
+    operator: str, tests: Json, given: Mapping[str, Sequence[str]], variables: Mapping[str, Sequence[str]]
+) -> bool:
     return isinstance(tests, Mapping) and all(
         _test(operator, given.get(key.lower(), ()), [_filled(str(text), variables) for text in _scalars(wanted)])
         for key, wanted in tests.items()
@@ -129,7 +132,11 @@ def _test(operator: str, given: Sequence[str], wanted: Sequence[str]) -> bool:
     def passes(value: str) -> bool:
         return any(compare(value, one) for one in wanted) != negated
 
-    return all(map(passes, given)) if quantifier == "ForAllValues" or (negated and not quantifier) else any(map(passes, given))
+    return (
+        all(map(passes, given))
+        if quantifier == "ForAllValues" or (negated and not quantifier)
+        else any(map(passes, given))
+    )
 
 
 def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:

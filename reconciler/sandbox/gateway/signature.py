@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from urllib.parse import quote, unquote_plus, urlsplit
+from hashlib import sha256
+from urllib.parse import quote, unquote_plus
 
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
+from botocore.utils import normalize_url_path
 
 from reconciler.sandbox.gateway.account import Caller, Key
 from reconciler.sandbox.gateway.http import Incoming
@@ -95,35 +97,24 @@ def verify(
     return key.caller if hmac.compare_digest(expected, claimed["signature"]) else Fault.MISMATCH
 
 
-class _Signer(SigV4Auth):
-    """botocore's signer for a request that holds just the signed headers; the body is hashed, whatever a header says."""
-
-    def canonical_request(self, request: AWSRequest) -> str:
-        headers = HTTPHeaders()
-        for name, value in request.headers.items():
-            headers[name.lower()] = value
-        return "\n".join(
-            [
-                request.method,
-                self._normalize_url_path(urlsplit(request.url).path),
-                self.canonical_query_string(request),
-                self.canonical_headers(headers) + "\n",
-                self.signed_headers(headers),
-                self.payload(request),
-            ]
-        )
-
-
 def _signature(request: Incoming, claimed: re.Match[str], key: Key) -> str:
-    again = AWSRequest(
-        method=request.method,
-        url=f"http://{request.headers.get('host', '')}{request.raw_path}?{_canonical_query(request.raw_query)}",
-        headers={name: request.headers.get(name, "") for name in claimed["headers"].split(";")},
-        data=request.body,
+    headers = HTTPHeaders()
+    for name in claimed["headers"].split(";"):
+        headers[name] = request.headers.get(name, "")
+    signer = SigV4Auth(Credentials(key.access_key_id, key.secret), claimed["service"], claimed["region"])
+    canonical = "\n".join(
+        [
+            request.method,
+            quote(normalize_url_path(request.raw_path), safe="/~"),
+            _canonical_query(request.raw_query),
+            signer.canonical_headers(headers) + "\n",
+            signer.signed_headers(headers),
+            sha256(request.body).hexdigest(),  # never the hash that a header claims
+        ]
     )
-    again.context["timestamp"] = request.headers["x-amz-date"]
-    signer = _Signer(Credentials(key.access_key_id, key.secret), claimed["service"], claimed["region"])
-    return str(signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again))
+    dated = AWSRequest()
+    dated.context["timestamp"] = request.headers["x-amz-date"]
+    return str(signer.signature(signer.string_to_sign(dated, canonical), dated))
 
 
 def _canonical_query(raw: str) -> str:

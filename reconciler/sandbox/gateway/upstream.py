@@ -33,17 +33,19 @@ class Node:
 
         Raises ConnectionError when the node does not answer.
         """
-        return await self._send(self._callers, method, self._url.copy_with(raw_path=target.encode("latin-1")), headers, body)
+        return await self._send(
+            self._callers, method, self._url.copy_with(raw_path=target.encode("latin-1")), headers, body
+        )
 
     async def request(
         self,
         method: str,
         path: str,
         *,
-        json: Json | None = None,
+        json: Json = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Json | str]:
+    ) -> tuple[int, Json]:
         """See `reconciler.sandbox.protocol.NodeClient`. Raises ConnectionError when the node does not answer."""
         content = json_module.dumps(json).encode() if json is not None else body or b""
         sent = dict(headers or {})

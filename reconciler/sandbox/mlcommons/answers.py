@@ -56,7 +56,7 @@ def answer(body: Json, status: int = 200) -> MlResponse:
     return MlResponse(status, text.encode("utf-8", "surrogatepass"), "application/json; charset=UTF-8")
 
 
-def forwarded(status: int, body: Json | str) -> MlResponse:
+def forwarded(status: int, body: Json) -> MlResponse:
     """An answer of the real node, passed on."""
     if isinstance(body, str):
         return MlResponse(status, body.encode(), "text/plain; charset=UTF-8")
@@ -78,7 +78,7 @@ def failure(kind: str, reason: str | None, status: int = 500) -> Refusal:
     return Refusal(status, Cause(kind, reason))
 
 
-def node_cause(body: Json | str) -> Cause:
+def node_cause(body: Json) -> Cause:
     """The innermost cause in an error answer of the real node."""
     error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping):
@@ -90,12 +90,12 @@ def node_cause(body: Json | str) -> Cause:
     return Cause(str(root.get("type")), None if reason is None else str(reason), fields)
 
 
-def node_refusal(status: int, body: Json | str) -> PlainRefusal:
+def node_refusal(status: int, body: Json) -> PlainRefusal:
     """An error answer of the real node, as the answer to the caller."""
     return PlainRefusal(forwarded(status, body))
 
 
-def data_object_refusal(status: int, reason: str, body: Json | str) -> Refusal:
+def data_object_refusal(status: int, reason: str, body: Json) -> Refusal:
     """A failed read or write of a document of ML Commons: `reason`, caused by the node's own error."""
     cause = node_cause(body)
     return Refusal(status, Cause("status_exception", reason, caused_by=cause), root=cause)

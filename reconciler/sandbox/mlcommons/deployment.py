@@ -182,8 +182,7 @@ class Deployments:
             self._counters.failure("deploy")
             await self._failed(model_id, task_id, compact({self._node_id: str(refusal)}))
         except VersionConflict as conflict:
-            refusal = conflict_refusal(indices.MODELS, model_id, conflict)
-            await self._failed(model_id, task_id, str(refusal.root.reason))
+            await self._failed(model_id, task_id, str(conflict_refusal(indices.MODELS, model_id, conflict).root.reason))
 
     async def _current(self, model_id: str, model: Document) -> Document:
         stored = await self._documents.get(indices.MODELS, model_id)

@@ -14,7 +14,7 @@ from reconciler.sandbox.protocol import NodeClient
 class IndexMissing(Exception):
     """The index of this kind of document has not been made yet; `body` is the node's error answer."""
 
-    def __init__(self, body: Json | str) -> None:
+    def __init__(self, body: Json) -> None:
         self.body = body
         super().__init__("index missing")
 
@@ -22,7 +22,7 @@ class IndexMissing(Exception):
 class VersionConflict(Exception):
     """A document was changed by someone else meanwhile; `body` is the node's error answer."""
 
-    def __init__(self, body: Json | str) -> None:
+    def __init__(self, body: Json) -> None:
         self.body = body
         super().__init__("version conflict")
 
@@ -52,7 +52,7 @@ class Documents:
     async def get(self, index: str, identifier: str) -> Stored | None:
         """The document, or None when there is none; raises `IndexMissing`."""
         status, body = await self._node.request("GET", f"/{index}/_doc/{quote(identifier, safe='')}")
-        found = document(body if not isinstance(body, str) else None)
+        found = document(body)
         if status == 404 and "error" in found:
             raise IndexMissing(body)
         if status == 404:
@@ -75,7 +75,7 @@ class Documents:
         status, body = await self._node.request(method, f"{path}?refresh=true", json=source)
         if status not in (200, 201):
             raise node_refusal(status, body)
-        return string(document(body if not isinstance(body, str) else None).get("_id"))
+        return string(document(body).get("_id"))
 
     async def update(
         self, index: str, identifier: str, partial: Document, *, at: Stored | None = None, refresh: str = "false"
@@ -91,13 +91,13 @@ class Documents:
             raise VersionConflict(body)
         if status not in (200, 201):
             raise node_refusal(status, body)
-        return document(body if not isinstance(body, str) else None)
+        return document(body)
 
     async def delete(self, index: str, identifier: str) -> Document:
         """Delete a document, visible to searches at once; returns the node's answer, also for an absent document."""
         path = f"/{index}/_doc/{quote(identifier, safe='')}?refresh=true"
         status, body = await self._node.request("DELETE", path)
-        found = document(body if not isinstance(body, str) else None)
+        found = document(body)
         if status == 404 and "error" in found:
             reason = f"Failed to delete data object from index {index}"
             raise data_object_refusal(500, reason, body)
@@ -105,7 +105,7 @@ class Documents:
             raise node_refusal(status, body)
         return found
 
-    async def search(self, index: str, body: Json) -> tuple[int, Json | str]:
+    async def search(self, index: str, body: Json) -> tuple[int, Json]:
         """Search an index; one that does not exist has no hits."""
         return await self._node.request("POST", f"/{index}/_search?ignore_unavailable=true", json=body)
 
@@ -114,7 +114,7 @@ class Documents:
         status, body = await self.search(index, {"query": query, "size": size})
         if status != 200:
             raise node_refusal(status, body)
-        found = document(document(body if not isinstance(body, str) else None).get("hits"))
+        found = document(document(body).get("hits"))
         return [document(hit) for hit in listed(found.get("hits"))]
 
     async def _ensure(self, index: str) -> None:

@@ -37,9 +37,7 @@ class Search:
         status, found = await self._node.request("POST", path, json=query)
         if status != 200:
             # the complaint must name places in the caller's own text
-            status, found = await self._node.request(
-                "POST", path, body=raw, headers={"content-type": "application/json"}
-            )
+            status, found = await self._node.request("POST", path, body=raw)
         return forwarded(status, found)
 
 

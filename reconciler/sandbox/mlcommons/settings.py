@@ -156,7 +156,7 @@ class LiveSettings:
         if self._values is not None:
             return
         status, body = await self._node.request("GET", "/_cluster/settings?flat_settings=true")
-        if status != 200 or isinstance(body, str):
+        if status != 200:
             raise node_refusal(status, body)
         answer = document(body)
         scopes = {**document(answer.get("persistent")), **document(answer.get("transient"))}

@@ -154,7 +154,7 @@ class Part:
                 node = next(value for key, value in node.value if key.value == step)
             elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
                 node = node.value[step]
-        return node.start_mark.line + 1, node.start_mark.column + 1
+        return (node.start_mark.line + 1, node.start_mark.column + 1) if node is not None else (1, 1)
 
     def _unexpected(self, wanted: str) -> Refusal:
         line, column = self.position()

@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 
 from reconciler.sandbox.mlcommons import indices
 from reconciler.sandbox.mlcommons.documents import Documents, IndexMissing
-from reconciler.sandbox.mlcommons.values import string
+from reconciler.sandbox.mlcommons.values import Document, string
 
 _KEY_DOCUMENT = "master_key"
 
@@ -45,6 +45,6 @@ class Vault:
         if stored is not None:
             return string(stored.source.get("master_key"))
         key = Fernet.generate_key().decode()
-        source = {"master_key": key, "create_time": int(time.time() * 1000)}
-        await self._documents.create(indices.CONFIG, dict(source), _KEY_DOCUMENT)
+        source: Document = {"master_key": key, "create_time": int(time.time() * 1000)}
+        await self._documents.create(indices.CONFIG, source, _KEY_DOCUMENT)
         return key

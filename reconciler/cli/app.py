@@ -1,0 +1,168 @@
+"""The commands and their options. What they do is in `commands`, loaded when one is run."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from reconciler.cli.options import Common, Load
+
+app = typer.Typer(
+    name="reconciler",
+    help="Terraform without a state file, for the chain that lets OpenSearch ask a language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+policy = typer.Typer(help="Compare IAM policy documents by what they mean.", no_args_is_help=True, rich_markup_mode=None)
+sandbox = typer.Typer(
+    help="A real OpenSearch with IAM and model endpoints on this machine, without an account.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(policy, name="policy")
+app.add_typer(sandbox, name="sandbox")
+
+Paths = Annotated[list[str], typer.Argument(help="Manifest files or folders.", show_default=False)]
+PlanOrPaths = Annotated[list[str], typer.Argument(help="Manifest files or folders, or one saved plan.", show_default=False)]
+Var = Annotated[Optional[list[str]], typer.Option("--var", metavar="NAME=VALUE", help="The value of a variable.")]
+VarFile = Annotated[Optional[list[Path]], typer.Option("--var-file", help="A YAML or JSON file of variables' values.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colour. NO_COLOR does the same.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where inside the reconciler an error arose.")]
+Stats = Annotated[Optional[Path], typer.Option("--stats", metavar="FILE", help="Write requests, time and memory to FILE.")]
+LedgerFile = Annotated[Optional[Path], typer.Option("--ledger", metavar="FILE", help="Keep the ledger in FILE.")]
+Adopt = Annotated[Optional[list[str]], typer.Option("--adopt", metavar="ADDRESS", help="Take over this object.")]
+AdoptAll = Annotated[bool, typer.Option("--adopt-all", help="Take over everything that exists already.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. For CI.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Leave out the test queries afterwards.")]
+Name = Annotated[str, typer.Option("--name", help="Which sandbox.")]
+
+
+@app.command()
+def validate(paths: Paths, var: Var = None, var_file: VarFile = None, json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+    """Check a manifest without looking at anything live."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    commands.validate(Load(paths, var or [], var_file or []), Common(json, no_color, debug))
+
+
+@app.command()
+def plan(
+    paths: Paths, var: Var = None, var_file: VarFile = None,
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="FILE", help="Save the plan for apply.")] = None,
+    calls: Annotated[bool, typer.Option("--calls", help="List the API calls to come.")] = False,
+    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")] = False,
+    adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None, stats: Stats = None,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show what differs from what is live. Writes nothing."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
+    commands.plan(load, Common(json, no_color, debug, stats), out, calls, detailed_exitcode)
+
+
+@app.command()
+def apply(
+    paths: PlanOrPaths, var: Var = None, var_file: VarFile = None, yes: Yes = False, no_verify: NoVerify = False,
+    adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None, stats: Stats = None,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Make the changes a plan shows. Asks first."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
+    commands.apply(load, Common(json, no_color, debug, stats), yes, no_verify)
+
+
+@app.command()
+def verify(
+    paths: Paths, var: Var = None, var_file: VarFile = None,
+    only: Annotated[Optional[list[str]], typer.Option("--only", metavar="NAME", help="Only this query.")] = None,
+    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Prove the chain by asking the model the manifest's test queries."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    commands.verify(Load(paths, var or [], var_file or [], ledger=ledger), Common(json, no_color, debug, stats), only or [])
+
+
+@app.command()
+def destroy(
+    paths: Paths, var: Var = None, var_file: VarFile = None, yes: Yes = False,
+    include_adopted: Annotated[bool, typer.Option("--include-adopted", help="Delete adopted objects too.")] = False,
+    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Remove everything that is the manifest's. Asks first."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger, include_adopted=include_adopted)
+    commands.destroy(load, Common(json, no_color, debug, stats), yes)
+
+
+@app.command()
+def show(
+    paths: Paths, var: Var = None, var_file: VarFile = None, ledger: LedgerFile = None, stats: Stats = None,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show what is live of the objects a manifest names."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    commands.show(Load(paths, var or [], var_file or [], ledger=ledger), Common(json, no_color, debug, stats))
+
+
+@app.command()
+def version(json: Json = False) -> None:
+    """Print the version."""
+    from reconciler.cli.version import print_version
+
+    print_version(json)
+
+
+@policy.command("diff")
+def policy_diff(
+    a: Annotated[Path, typer.Argument(help="A policy document as JSON or YAML.")],
+    b: Annotated[Path, typer.Argument(help="Another one.")],
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Compare two policy documents, statement by statement. Exits with 0 when they mean the same, else with 2."""
+    from reconciler.cli import commands  # noqa: PLC0415
+
+    commands.policy_diff(a, b, Common(json, no_color, debug))
+
+
+@sandbox.command("up")
+def sandbox_up(
+    flavour: Annotated[str, typer.Option("--flavour", help="aws or self-managed.")] = "aws",
+    name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Start a sandbox."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.up(name, flavour, Common(json, no_color, debug))
+
+
+@sandbox.command("down")
+def sandbox_down(name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+    """Stop a sandbox and remove what it left."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.down(name, Common(json, no_color, debug))
+
+
+@sandbox.command("status")
+def sandbox_status(name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+    """Say whether a sandbox runs, and where."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.status(name, Common(json, no_color, debug))
+
+
+@sandbox.command("env")
+def sandbox_env(name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+    """Print exports with which `aws`, `curl` and the reconciler work against a sandbox."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.env(name, Common(json, no_color, debug))

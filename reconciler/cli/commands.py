@@ -1,0 +1,390 @@
+"""What each command does, in the words of the layers below."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from reconciler import diagnosis, execute
+from reconciler import verify as verification
+from reconciler.canonical import policy
+from reconciler.canonical.json import Json
+from reconciler.cli import session as sessions
+from reconciler.cli.options import Common, Load
+from reconciler.cli.output import Output
+from reconciler.cli.progress import Progress
+from reconciler.cli.session import Session, Subject
+from reconciler.diff import dotted
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.execute import Edge, Report, Status
+from reconciler.manifest.events import parse
+from reconciler.manifest.load import Query
+from reconciler.manifest.source import read_source
+from reconciler.model.change import Action
+from reconciler.model.kind import Kind
+from reconciler.model.objects import Address
+from reconciler.model.request import Request, ServiceFailure
+from reconciler.model.steps import Failed, NeverHappened
+from reconciler.plan import saved as saved_plans
+from reconciler.plan.decide import decide
+from reconciler.plan.plan import Context, Plan
+from reconciler.plan.survey import Question, introduce, survey
+from reconciler.render import plan_json as as_json
+from reconciler.render import text as as_text
+from reconciler.render.values import shown
+from reconciler.verify import Verdict
+
+_SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
+
+
+def validate(load: Load, common: Common) -> None:
+    """Load the manifest and say that nothing is wrong with it; what is wrong is raised."""
+    output = Output(common)
+    subject = sessions.subject(load, sessions.kinds())
+    counted = len(subject.desired)
+    if output.is_json:
+        output.data({"errored": False, "problems": [], "manifest": subject.manifest.name, "objects": counted})
+    else:
+        output.line(f"{subject.manifest.name}: {counted:,} objects, nothing wrong.")
+
+
+def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bool) -> None:
+    """Make a plan and print it."""
+    output, known = Output(common), sessions.kinds()
+    subject = sessions.subject(load, known)
+    with _session(subject, load, common, output) as session:
+        made = _plan(session, subject, known)
+        if out is not None and not made.errored:
+            _save(made, subject, out)
+        _print_plan(made, session, output, calls)
+        if out is not None and not made.errored:
+            output.note(f"Saved to {out}. Run `reconciler apply {out}` to carry it out.")
+    if made.errored:
+        raise typer.Exit(1)
+    if detailed and made.pending:
+        raise typer.Exit(2)
+
+
+def apply(load: Load, common: Common, yes: bool, no_verify: bool) -> None:
+    """Make a plan, show it, ask, carry it out, and prove it."""
+    output, known = Output(common), sessions.kinds()
+    subject = sessions.subject(load, known)
+    with _session(subject, load, common, output) as session:
+        made = _plan(session, subject, known)
+        if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
+            raise ReconcilerError(moved)
+        _carry_out(made, session, output, common, yes, [] if no_verify else list(subject.manifest.verify))
+
+
+def destroy(load: Load, common: Common, yes: bool) -> None:
+    """Plan with nothing desired, show it, ask, carry it out."""
+    output, known = Output(common), sessions.kinds()
+    subject = sessions.subject(load, known)
+    kept = [one for one in subject.desired.values() if one.lifecycle.prevent_destroy]
+    if kept:
+        hint = "remove prevent_destroy to allow it"
+        raise ReconcilerError([Problem("prevented", "it may not be destroyed", one.position, str(one.address), hint) for one in kept])
+    emptied = replace(subject, desired={})
+    with _session(subject, load, common, output) as session:
+        _carry_out(_plan(session, emptied, known), session, output, common, yes, [])
+
+
+def verify(load: Load, common: Common, only: Sequence[str]) -> None:
+    """Ask the manifest's test queries and print what came."""
+    output, known = Output(common), sessions.kinds()
+    subject = sessions.subject(load, known)
+    queries = [query for query in subject.manifest.verify if not only or query.name in only]
+    missing = sorted(set(only) - {query.name for query in queries})
+    if missing:
+        names = ", ".join(query.name for query in subject.manifest.verify)
+        raise ReconcilerError([Problem("usage", f"no query is called {missing[0]}", hint=f"there are {names}")])
+    with _session(subject, load, common, output) as session:
+        made = _plan(session, subject, known)
+        verdicts = verification.verify(session.reader, queries, execute.known_attributes(made))
+    _print_verdicts(verdicts, output, made.context)
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def show(load: Load, common: Common) -> None:
+    """Print the live objects the manifest names."""
+    output, known = Output(common), sessions.kinds()
+    subject = sessions.subject(load, known)
+    with _session(subject, load, common, output) as session:
+        made = _plan(session, subject, known)
+    if output.is_json:
+        output.data(
+            {
+                str(change.address): {"id": change.live.id, "attributes": change.live.attributes, "fields": change.live.fields}
+                if change.live
+                else None
+                for change in made.changes
+            }
+        )
+        return
+    for change in made.changes:
+        if change.live is None:
+            output.line(f"{change.address}: not there")
+        else:
+            rule = known[change.address.kind].schema.rule
+            output.lines(as_text.live_lines(change.address, change.live.fields, change.live.attributes, rule))
+
+
+def policy_diff(a: Path, b: Path, common: Common) -> None:
+    """Compare two policy documents and print the differences by statement."""
+    output = Output(common)
+    before, after = _document(a), _document(b)
+    faults = [
+        Problem("bad-policy", fault.message, address=f"{path}{'.' if fault.path else ''}{dotted(fault.path)}", hint=fault.hint)
+        for path, document in ((a, before), (b, after))
+        for fault in policy.check(document, _flavour(document))
+    ]
+    if faults:
+        raise ReconcilerError(faults)
+    found = policy.compare(before, after)
+    if output.is_json:
+        output.data(
+            {
+                "equal": found.equal,
+                "widens": found.widens,
+                "changes": [
+                    {
+                        "action": change.action,
+                        "statement": change.label,
+                        "widens": change.widens,
+                        "differences": [{"path": one.path, "before": one.before, "after": one.after} for one in change.differences],
+                    }
+                    for change in found.changes
+                ],
+            }
+        )
+    elif found.equal:
+        output.line("The documents mean the same.")
+    else:
+        for change in found.changes:
+            sign = {"added": "+", "removed": "-", "changed": "~"}[change.action]
+            output.line(f"{sign} {change.label}" + ("     widens privileges" if change.widens else ""))
+            for one in change.differences if change.action == "changed" else ():
+                parts = [f"- {shown(one.before)}"] if one.before is not None else []
+                parts += [f"+ {shown(one.after)}"] if one.after is not None else []
+                output.line(f"    {one.path}: {'  '.join(parts)}")
+    if not found.equal:
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _session(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
+    """A session whose figures are written and whose threads are ended, whatever happens."""
+    session = Session(subject.manifest, load.ledger)
+    try:
+        yield session
+    except _SERVICE_ERRORS as error:
+        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place())) from error
+    finally:
+        session.close()
+        if common.stats is not None:
+            session.write_stats(common.stats)
+
+
+def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
+    question = Question(subject.manifest, known, session.region, session.secrets.peek)
+    context: Context | None = None
+    try:
+        context = introduce(session.reader, question)
+        seen = survey(session.reader, question, context, subject.desired)
+    except _SERVICE_ERRORS as error:
+        caller = context.caller.arn or context.caller.user if context else ""
+        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place(caller=caller))) from error
+    return decide(seen, subject.permissions)
+
+
+def _save(made: Plan, subject: Subject, out: Path) -> None:
+    document = as_json.plan_json(made, sessions.timestamp())
+    document[saved_plans.KEY] = saved_plans.dump(made, subject.desired, subject.permissions)
+    try:
+        out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        message = f"the plan can not be written to {out}: {error.strerror}"
+        raise ReconcilerError([Problem("usage", message, hint="check the path")]) from error
+
+
+def _print_plan(made: Plan, session: Session, output: Output, calls: bool) -> None:
+    if output.is_json:
+        document = as_json.plan_json(made, sessions.timestamp())
+        if calls and not made.errored:
+            document["calls"] = [
+                {"address": str(change.address), "request": request.label, "body": _body(request), "as": request.identity}
+                for change, requests in execute.calls(made)
+                for request in requests
+            ]
+        output.data(document)
+        return
+    output.line(as_text.heading(made))
+    output.line(as_text.reading(made, session.requests, session.seconds))
+    if made.pending:
+        output.line()
+        output.lines(as_text.changes(made))
+        output.line()
+    if calls and not made.errored:
+        for change, requests in execute.calls(made):
+            output.line(f"  {change.address}")
+            for request in requests:
+                output.line(f"      {request.label}" + (f"   as {request.identity}" if request.identity else ""))
+        output.line()
+    output.problems(made.problems)
+    output.line(as_text.summary(made, session.requests, session.seconds))
+
+
+def _body(request: Request) -> Json:
+    return as_json.known(list(request.body) if isinstance(request.body, tuple) else request.body)
+
+
+def _carry_out(made: Plan, session: Session, output: Output, common: Common, yes: bool, queries: list[Query]) -> None:
+    if not output.is_json:
+        _print_plan(made, session, output, calls=False)
+    if made.errored:
+        if output.is_json:
+            output.problems(made.problems)
+        raise typer.Exit(1)
+    if not made.work:
+        if output.is_json:
+            output.data({"applied": True, "changes": [], "differing": {}, "queries": [], "seconds": session.seconds})
+        return
+    if made.pending and not yes:
+        _confirm(made)
+    began = session.seconds
+    with Progress(output) as progress, _stopping(session):
+        session.writer.observe(progress)
+        edge = Edge(sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds)
+        report = execute.execute(session.writer, made, edge, progress)
+    verdicts: tuple[Verdict, ...] = ()
+    if report.succeeded and queries and made.pending:
+        verdicts = verification.verify(session.writer, queries, report.attributes or execute.known_attributes(made))
+    _print_report(made, report, verdicts, output, session.seconds - began)
+    if not report.succeeded or not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], output: Output, seconds: float) -> None:
+    problems = [problem for result in report.results if result.error for problem in _result_problems(made, result)]
+    problems += [
+        Problem("not-as-planned", f"read again, it {text}", address=str(address), hint="run plan to see what differs")
+        for address, text in report.differing.items()
+    ]
+    if output.is_json:
+        output.data(
+            {
+                "applied": report.succeeded,
+                "changes": [
+                    {
+                        "address": str(result.change.address),
+                        "action": str(result.change.action),
+                        "status": str(result.status),
+                        "seconds": round(result.seconds, 3),
+                    }
+                    for result in report.results
+                ],
+                "differing": {str(address): text for address, text in report.differing.items()},
+                "problems": [as_json.problem_json(problem) for problem in problems],
+                "queries": [_verdict_json(verdict) for verdict in verdicts],
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    waiting = [result for result in report.results if result.status is Status.NOT_STARTED]
+    output.lines(as_text.ended(result) for result in waiting)
+    output.lines(as_text.verdict_lines(verdicts))
+    output.problems(problems)
+    output.line(as_text.applied(report, seconds, verdicts))
+    if not report.succeeded:
+        output.line("Run the same command again to go on; nothing needs cleaning up.")
+
+
+def _result_problems(made: Plan, result: execute.Result) -> Sequence[Problem]:
+    mapping = made.change(Address("role_mappings", "ml_full_access"))
+    place = diagnosis.Place(
+        result.change.address,
+        result.change.position,
+        made.context.caller.arn or made.context.caller.user,
+        str(mapping.position) if mapping and mapping.position else "",
+    )
+    assert result.error is not None
+    return diagnosis.problems(result.error, place)
+
+
+def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Context) -> None:
+    caller = context.caller.arn or context.caller.user
+    problems = [
+        problem
+        for verdict in verdicts
+        if verdict.error is not None
+        for problem in diagnosis.problems(verdict.error, diagnosis.Place(position=verdict.query.position, caller=caller))
+    ]
+    if output.is_json:
+        output.data(
+            {
+                "passed": all(verdict.passed for verdict in verdicts),
+                "queries": [_verdict_json(verdict) for verdict in verdicts],
+                "problems": [as_json.problem_json(problem) for problem in problems],
+            }
+        )
+        return
+    output.lines(as_text.verdict_lines(verdicts))
+    output.problems(problems)
+    passed = sum(verdict.passed for verdict in verdicts)
+    output.line(f"{passed} of {len(verdicts)} queries passed." if verdicts else "The manifest has no queries.")
+
+
+def _verdict_json(verdict: Verdict) -> Json:
+    return {
+        "name": verdict.query.name,
+        "kind": verdict.query.kind,
+        "passed": verdict.passed,
+        "status": verdict.status,
+        "milliseconds": round(verdict.milliseconds, 1),
+        "answer": verdict.answer,
+        "reason": verdict.reason,
+    }
+
+
+def _confirm(made: Plan) -> None:
+    destroys = made.counts.get(Action.DELETE, 0) + made.counts.get(Action.REPLACE, 0)
+    if not sys.stdin.isatty():
+        hint = "give --yes where nobody can answer"
+        raise ReconcilerError([Problem("not-confirmed", "nobody is there to confirm the plan", hint=hint)])
+    question = "Make these changes" + (f", {destroys} of them deleting something" if destroys else "")
+    if typer.prompt(f"{question}? Only `yes` does", default="", show_default=False) != "yes":
+        raise ReconcilerError([Problem("not-confirmed", "not confirmed", hint="nothing was changed")])
+
+
+@contextmanager
+def _stopping(session: Session) -> Iterator[None]:
+    """The first SIGINT or SIGTERM lets what is under way come to its end; the second one ends the process."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        session.writer.stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _document(path: Path) -> Json:
+    document = parse(read_source(path, str(path)))
+    if document.problems:
+        raise ReconcilerError(document.problems)
+    return document.value
+
+
+def _flavour(document: Json) -> policy.Flavour:
+    return "trust" if '"Principal"' in json.dumps(document) or '"NotPrincipal"' in json.dumps(document) else "identity"

@@ -1,0 +1,28 @@
+"""The options commands have in common, as values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """How a command speaks: JSON or text, colour, tracebacks, and where its figures go."""
+
+    json: bool = False
+    no_color: bool = False
+    debug: bool = False
+    stats: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a command works on: paths, `--var` texts, variable files, what may be adopted, where the ledger is."""
+
+    paths: Sequence[str]
+    var: Sequence[str] = ()
+    var_file: Sequence[Path] = ()
+    adopt: Sequence[str] = ()
+    adopt_all: bool = False
+    ledger: Path | None = None
+    include_adopted: bool = False

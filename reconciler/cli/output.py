@@ -1,0 +1,75 @@
+"""Where text and JSON go: results to standard output, problems and progress to standard error."""
+
+import json
+import linecache
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from rich.console import Console
+from rich.text import Text
+
+from reconciler.canonical.json import Json
+from reconciler.cli.options import Common
+from reconciler.errors import Problem, Severity
+
+
+class Output:
+    """The output of one command."""
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+
+    @property
+    def is_json(self) -> bool:
+        """Whether results are printed as JSON."""
+        return self._common.json
+
+    @cached_property
+    def out(self) -> Console:
+        """Standard output."""
+        return self._console(sys.stdout.isatty(), stderr=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """Standard error."""
+        return self._console(sys.stderr.isatty(), stderr=True)
+
+    def line(self, text: Text | str = "") -> None:
+        """Print one line of a result. A terminal wraps it; nothing is cut off."""
+        self.out.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def lines(self, texts: Iterable[Text]) -> None:
+        """Print several lines."""
+        for text in texts:
+            self.line(text)
+
+    def note(self, text: Text | str) -> None:
+        """Print one line about how things go on; not with JSON."""
+        if not self.is_json:
+            self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def data(self, value: Json) -> None:
+        """Print the result as JSON."""
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def problems(self, problems: Sequence[Problem], error: BaseException | None = None) -> None:
+        """Print what is wrong, as text or as JSON; with a traceback when asked for."""
+        from reconciler.manifest.excerpt import format_problem
+        from reconciler.render.plan_json import problem_json
+
+        if self.is_json:
+            errored = any(problem.severity is Severity.ERROR for problem in problems)
+            self.data({"errored": errored, "problems": [problem_json(problem) for problem in problems]})
+        for problem in problems if not self.is_json else ():
+            colour = "bold red" if problem.severity is Severity.ERROR else "bold yellow"
+            text = Text(format_problem(problem, linecache.getline))
+            text.highlight_words([f"{problem.severity}[{problem.code}]"], colour)
+            self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+        if error is not None:
+            frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+            self.err.print("\n".join(frames), soft_wrap=True, markup=False, highlight=False)
+
+    def _console(self, terminal: bool, *, stderr: bool) -> Console:
+        return Console(stderr=stderr, no_color=self._common.no_color or None, highlight=False, force_terminal=terminal)

@@ -1,0 +1,74 @@
+"""An apply as it goes on: a line for each change that ends, and on a terminal a live one for each under way."""
+
+import time
+from types import TracebackType
+
+from rich.live import Live
+from rich.text import Text
+
+from reconciler.cli.output import Output
+from reconciler.execute import Result
+from reconciler.model.change import Change
+from reconciler.model.objects import Address
+from reconciler.model.request import Request
+from reconciler.model.steps import Pause
+from reconciler.render import text as as_text
+
+_WORTH_A_LINE = 5.0
+
+
+class Progress:
+    """Told by `execute` of starts and ends, and by the runner of waits. Without a terminal, long waits get a line."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._under_way: dict[Address, tuple[Change, float, str]] = {}
+        self._announced: dict[Address, float] = {}
+        shown = output.err.is_terminal and not output.is_json
+        self._live = Live(console=output.err, transient=True, refresh_per_second=8, get_renderable=self._lines) if shown else None
+
+    def __enter__(self) -> "Progress":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, change: Change) -> None:
+        self._under_way[change.address] = (change, time.monotonic(), "")
+
+    def ended(self, result: Result) -> None:
+        self._under_way.pop(result.change.address, None)
+        self._output.note(as_text.ended(result))
+
+    def sent(self, request: Request) -> None:
+        pass
+
+    def waiting(self, key: object, pause: Pause) -> None:
+        self._say(key, pause.waited, f"waiting {pause.waited:.0f} s of {pause.patience:.0f}: {pause.waiting_for}")
+
+    def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
+        self._say(key, _WORTH_A_LINE if seconds > 1 else 0.0, f"again in {seconds:.1f} s: {reason} ({request.label})")
+
+    def _say(self, key: object, waited: float, text: str) -> None:
+        address = key[0] if isinstance(key, tuple) else key
+        if not isinstance(address, Address):
+            return
+        under_way = self._under_way.get(address)
+        if under_way is None:
+            return
+        change, began, _ = under_way
+        self._under_way[address] = (change, began, text)
+        if self._live is None and waited - self._announced.get(address, 0.0) >= _WORTH_A_LINE:
+            self._announced[address] = waited
+            self._output.note(as_text.progress(change, text, "yellow"))
+
+    def _lines(self) -> Text:
+        now = time.monotonic()
+        lines = [
+            as_text.progress(change, text or f"working {now - began:.0f} s", "yellow")
+            for change, began, text in self._under_way.values()
+        ]
+        return Text("\n").join(lines)

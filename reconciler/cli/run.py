@@ -1,0 +1,39 @@
+"""Running a command: whatever happens ends in a message and an exit code."""
+
+from collections.abc import Sequence
+
+import typer
+
+from reconciler.cli.app import app
+from reconciler.cli.options import Common
+from reconciler.cli.output import Output
+from reconciler.errors import Problem, ReconcilerError
+
+_GROUPS = (["policy"], ["sandbox"])
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command the arguments name and return its exit code."""
+    given = list(arguments)
+    common = Common("--json" in given, "--no-color" in given, "--debug" in given)
+    if not given or given in _GROUPS:
+        given.append("--help")
+    try:
+        result = typer.main.get_command(app).main(args=given, prog_name="reconciler", standalone_mode=False)
+    except typer.TyperException as error:
+        command = " ".join(["reconciler", *[word for word in given[:2] if word.isalpha()]])
+        Output(common).problems([Problem("usage", error.format_message(), hint=f"see `{command} --help`")])
+        return 1
+    except (typer.Abort, KeyboardInterrupt):
+        Output(common).problems([Problem("not-confirmed", "interrupted", hint="nothing more was done")])
+        return 1
+    except ReconcilerError as error:
+        Output(common).problems(error.problems, error if common.debug else None)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # the last resort: a user never sees a traceback he did not ask for
+        problem = Problem("internal", f"{type(error).__name__}: {error}", hint="run again with --debug and report it")
+        Output(common).problems([problem], error if common.debug else None)
+        return 1
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,283 @@
+"""Wiring: from options to a loaded manifest, live transports and a runner."""
+
+import json
+import os
+import resource
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reconciler import references
+from reconciler.canonical.json import Json
+from reconciler.cli.options import Common, Load
+from reconciler.errors import Position, Problem, ReconcilerError
+from reconciler.kinds import load_kinds
+from reconciler.manifest.events import parse
+from reconciler.manifest.load import BasicAuth, Manifest, SigV4Auth
+from reconciler.manifest.load import load as load_manifest
+from reconciler.manifest.schema import load_schemas
+from reconciler.manifest.source import read_source
+from reconciler.manifest.templates import Reference
+from reconciler.manifest.variables import Inputs
+from reconciler.model.kind import Kind
+from reconciler.model.objects import Address, Desired
+from reconciler.model.request import Request, Service
+from reconciler.plan import saved as saved_plans
+from reconciler.plan.decide import Permissions
+from reconciler.plan.saved import Saved
+from reconciler.plan.survey import desired_objects
+from reconciler.runner import Observer, Runner, anything, reading_only
+
+_AWS_KINDS = frozenset({"iam_roles"})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a command works on: the manifest, its objects, what may be adopted, and the saved plan it came from."""
+
+    manifest: Manifest
+    desired: Mapping[Address, Desired]
+    permissions: Permissions
+    saved: Saved | None = None
+
+
+def kinds() -> Mapping[str, Kind]:
+    """All kinds of this version."""
+    return load_kinds(load_schemas(schemas_folder()))
+
+
+def schemas_folder() -> Path:
+    """Where the schemas are: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "schemas"
+    return installed if installed.is_dir() else package.parent / "schemas"
+
+
+def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
+    """Load and check what the options name. ReconcilerError with everything that is wrong."""
+    saved = _saved(load)
+    if saved is not None:
+        return Subject(saved.manifest, saved.desired, saved.permissions, saved)
+    manifest = load_manifest(load.paths, load_schemas(schemas_folder()), Inputs(_variables(load), os.environ))
+    desired = desired_objects(manifest, known)
+    declared = {Address(one.kind, one.name): one for one in manifest.objects}
+
+    def locate(address: Address, path: tuple[str | int, ...], reference: Reference) -> Position | None:
+        one = declared[address]
+        # A name the schema fills in from the address stands nowhere.
+        return one.reference_position(path, reference) if path and path[0] in one.fields else one.position
+
+    found = [*references.problems(desired, known, locate), *_targets(manifest, desired)]
+    if found:
+        raise ReconcilerError(found)
+    return Subject(manifest, desired, _permissions(load))
+
+
+@dataclass
+class Session:
+    """Live transports and the runners that use them, for one command."""
+
+    manifest: Manifest
+    ledger_file: Path | None = None
+    observer: Observer | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @cached_property
+    def reader(self) -> Runner:
+        """A runner that refuses to write."""
+        return Runner(self._exchange, guard=reading_only, observer=self.observer)
+
+    @cached_property
+    def writer(self) -> Runner:
+        """A runner that may write. It counts on where the reader stopped."""
+        runner = Runner(self._exchange, guard=anything, observer=self.observer)
+        runner.counts = self.reader.counts
+        return runner
+
+    @cached_property
+    def secrets(self) -> Any:
+        """The manifest's secrets."""
+        from reconciler.transports.secrets import Secrets
+
+        ask = self._aws.send if self.manifest.target.aws is not None else None
+        return Secrets(self.manifest.secrets, ask)
+
+    @property
+    def region(self) -> str:
+        """The region of the target or the environment."""
+        return self._aws.region if self.manifest.target.aws is not None else ""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the command began."""
+        return time.monotonic() - self.started
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far."""
+        return self.reader.counts.total
+
+    def close(self) -> None:
+        """End the threads that send requests."""
+        if "_exchange" in self.__dict__:
+            self._exchange.close()
+
+    def write_stats(self, path: Path) -> None:
+        """Write what the command cost: requests by service and operation, wall and CPU seconds, peak memory in MiB."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        counts = self.reader.counts
+        figures: Json = {
+            "requests": {"total": counts.total, "reads": counts.reads, "writes": counts.writes},
+            "operations": dict(sorted(counts.operations.items())),
+            "wall_seconds": round(self.seconds, 3),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),
+        }
+        path.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+
+    @cached_property
+    def _identities(self) -> Any:
+        from reconciler.transports.aws import Identities
+
+        return Identities()
+
+    @cached_property
+    def _aws(self) -> Any:
+        from reconciler.transports.aws import Aws
+
+        assert self.manifest.target.aws is not None
+        return Aws(self.manifest.target.aws, self._identities)
+
+    @cached_property
+    def _exchange(self) -> Any:
+        from reconciler.transports.exchange import Threads
+
+        return Threads(self._transports(), lambda name: self.secrets.read(name))
+
+    def _transports(self) -> dict[Service, Any]:
+        from reconciler.transports.ledger_file import LedgerFile
+
+        transports: dict[Service, Any] = {}
+        if self.manifest.target.aws is not None:
+            transports |= dict.fromkeys((Service.IAM, Service.STS, Service.SECRETS), self._aws)
+        if self.manifest.target.opensearch is not None:
+            transports[Service.OPENSEARCH] = transports[Service.LEDGER] = self._opensearch()
+        if self.ledger_file is not None or self.manifest.target.opensearch is None:
+            transports[Service.LEDGER] = LedgerFile(self.ledger_file or Path(f"{self.manifest.name}.ledger.json"))
+        return transports
+
+    def _opensearch(self) -> Any:
+        from reconciler.transports.opensearch import Endpoint, OpenSearch
+
+        target = self.manifest.target.opensearch
+        assert target is not None
+        if not target.endpoint:
+            problem = Problem("no-endpoint", "the target names no endpoint", address="target.opensearch", hint="state `endpoint`")
+            raise ReconcilerError([problem])
+        endpoint = Endpoint(target.endpoint, target.ca_file, target.verify_certs, target.timeout or 60.0)
+        return OpenSearch(endpoint, self._signing())
+
+    def _signing(self) -> Callable[[str | None], Any]:
+        from reconciler.transports.opensearch import signer
+
+        target = self.manifest.target.opensearch
+        auth = target.auth if target is not None else None
+        if isinstance(auth, SigV4Auth):
+
+            def sign(identity: str | None) -> Any:
+                found = self._aws.credentials() if identity is None else self._identities.source(identity)
+                return signer(found, self.region)
+
+            return sign
+        name, password = self._login(auth)
+        return lambda identity: (name, password)
+
+    def _login(self, auth: BasicAuth | None) -> tuple[str, str]:
+        name = (auth.username if auth else None) or os.environ.get("OPENSEARCH_USERNAME", "")
+        source = auth.password if auth else None
+        if source is not None:
+            from reconciler.transports.secrets import Secrets
+
+            ask = self._aws.send if self.manifest.target.aws is not None else None
+            return name, Secrets({"password": source}, ask).read("password")
+        password = os.environ.get("OPENSEARCH_PASSWORD", "")
+        if not (name and password):
+            hint = "state target.opensearch.auth, or set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD"
+            problem = Problem("not-authenticated", "no user name and password for OpenSearch", address="target.opensearch.auth", hint=hint)
+            raise ReconcilerError([problem])
+        return name, password
+
+
+def timestamp() -> str:
+    """The time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_id() -> str:
+    """An id nobody else has: twelve hexadecimal digits."""
+    return uuid.uuid4().hex[:12]
+
+
+def ask(request: Request) -> None:
+    """A guard for commands that ask models: they read, and predict."""
+    reading_only(request)
+
+
+def _saved(load: Load) -> Saved | None:
+    if len(load.paths) != 1 or not load.paths[0].endswith(".json"):
+        return None
+    path = Path(load.paths[0])
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # the manifest's loader says what is wrong with it
+    if not isinstance(document, dict) or saved_plans.KEY not in document:
+        return None
+    return saved_plans.load(document, str(path))
+
+
+def _permissions(load: Load) -> Permissions:
+    try:
+        adopt = frozenset(Address.parse(text) for text in load.adopt)
+    except ValueError as error:
+        raise ReconcilerError([Problem("usage", f"--adopt: {error}", hint="write kind.name")]) from None
+    return Permissions(adopt, load.adopt_all, load.include_adopted)
+
+
+def _variables(load: Load) -> dict[str, Json]:
+    values: dict[str, Json] = {}
+    for path in load.var_file:
+        document = parse(read_source(path, str(path)))
+        if document.problems:
+            raise ReconcilerError(document.problems)
+        if not isinstance(document.value, Mapping):
+            message = "a file of variables holds one mapping of names to values"
+            raise ReconcilerError([Problem("wrong-type", message, document.position(()), hint="write `name: value` lines")])
+        values |= document.value
+    for text in load.var:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ReconcilerError([Problem("usage", f"--var {text} has no value", hint="write --var name=value")])
+        values[name] = value
+    return values
+
+
+def _targets(manifest: Manifest, desired: Mapping[Address, Desired]) -> list[Problem]:
+    """Objects whose service the target does not name: one problem for each service."""
+    aws = [one for one in desired.values() if one.address.kind in _AWS_KINDS]
+    others = [one for one in desired.values() if one.address.kind not in _AWS_KINDS]
+    found = []
+    for objects, target, name in ((aws, manifest.target.aws, "aws"), (others, manifest.target.opensearch, "opensearch")):
+        if objects and target is None:
+            message = f"{objects[0].address} needs target.{name}, which the manifest does not state"
+            found.append(Problem("no-target", message, objects[0].position, str(objects[0].address), f"state target.{name}"))
+    signed = manifest.target.opensearch is not None and isinstance(manifest.target.opensearch.auth, SigV4Auth)
+    if signed and manifest.target.aws is None:
+        message = "target.opensearch.auth is sigv4, and there is no target.aws to sign as"
+        found.append(Problem("no-target", message, address="target.opensearch.auth", hint="state target.aws"))
+    return found

@@ -1,0 +1,1 @@
+"""Saying things: plans, progress, results and problems as text and as JSON."""

@@ -1,0 +1,225 @@
+"""Plans and results as lines of styled text. `plain` of a line is what a terminal without colour shows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rich.text import Text
+
+from reconciler.canonical import policy
+from reconciler.execute import Report, Result, Status
+from reconciler.manifest.templates import Value
+from reconciler.model.change import Action, Change, FieldChange, count
+from reconciler.model.objects import Address
+from reconciler.model.schema import Rule, is_known
+from reconciler.plan.plan import Plan
+from reconciler.render.values import dotted, plain, shown
+from reconciler.verify import Verdict
+
+SIGNS: Mapping[Action, tuple[str, str]] = {
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.REPLACE: ("-/+", "magenta"),
+    Action.DELETE: ("-", "red"),
+    Action.ADOPT: ("<", "cyan"),
+    Action.FORGET: ("x", "bright_black"),
+    Action.NO_OP: (" ", ""),
+}
+"""For each action, its sign and colour. The sign alone says it: colour may be off."""
+
+VERBS: Mapping[Action, str] = {
+    Action.CREATE: "create",
+    Action.UPDATE: "change",
+    Action.REPLACE: "replace",
+    Action.DELETE: "delete",
+    Action.ADOPT: "adopt",
+    Action.FORGET: "forget",
+    Action.NO_OP: "record",
+}
+"""For each action, the verb of progress lines."""
+
+_COLUMN = 48
+
+
+def heading(plan: Plan) -> Text:
+    """Which manifest, account, and domain a plan is about."""
+    context = plan.context
+    parts: list[str] = []
+    if context.place.account_id:
+        region = f" ({context.place.region})" if context.place.region else ""
+        parts.append(f"account {context.place.account_id}{region}")
+    if context.place.endpoint:
+        name = f"domain {context.place.domain}" if context.place.domain else context.place.endpoint
+        flavour = "Amazon OpenSearch Service" if context.place.managed else "self-managed"
+        version = f"OpenSearch {context.cluster.version}, " if context.cluster.version else ""
+        parts.append(f"{name} ({version}{flavour})")
+    return Text.assemble((context.manifest.name, "bold"), " -> ", ", ".join(parts) or "nothing")
+
+
+def reading(plan: Plan, requests: int, seconds: float) -> Text:
+    """What a plan cost to make."""
+    return Text(f"read {plan.objects:,} {_plural(plan.objects, 'object')} in {requests:,} {_plural(requests, 'request')}, {seconds:.1f} s", "dim")
+
+
+def changes(plan: Plan) -> Iterator[Text]:
+    """Every pending change with its differences, in order."""
+    for change in plan.pending:
+        yield from one_change(plan, change)
+
+
+def one_change(plan: Plan, change: Change) -> Iterator[Text]:
+    """The lines of one change: its address and place, why, and field by field what differs."""
+    sign, colour = SIGNS[change.action]
+    line = Text.assemble(f"{sign:>3} ", (str(change.address), "bold"), style=colour)
+    if change.position is not None:
+        line.pad_right(max(2, _COLUMN - len(line.plain)))
+        line.append(f"{change.position.file}:{change.position.line}", "dim")
+    yield line
+    if change.reason:
+        yield Text(f"      {change.reason}", "italic")
+    kind = plan.context.kinds.get(change.address.kind)
+    if kind is not None and change.action in (Action.CREATE, Action.DELETE):
+        for field in change.fields:
+            value = field.after if change.action is Action.CREATE else field.before
+            yield from _whole(kind.schema.rule.member(field.field), field, value, "+" if change.action is Action.CREATE else "-")
+    elif change.action is not Action.FORGET:
+        yield from _differences(change.fields)
+    signer = change.desired.fields.get("sign_as") if change.desired else None
+    if signer is not None and change.action in (Action.CREATE, Action.REPLACE):
+        yield Text(f"      created as {plain(signer)}", "dim")
+    for note in change.notes:
+        yield Text(f"      ({note})", "dim")
+
+
+def summary(plan: Plan, requests: int, seconds: float) -> Text:
+    """The last line of a plan."""
+    unchanged = plan.counts.get(Action.NO_OP, 0)
+    if not plan.pending:
+        if not plan.changes:
+            return Text("No changes: the manifest has no objects.", "bold")
+        text = f"No changes: {unchanged:,} {_plural(unchanged, 'object')} match ({requests:,} requests, {seconds:.1f} s)."
+        return Text(text, "bold green")
+    line = Text.assemble(("Plan: ", "bold"), count(plan.counts), f"; {unchanged:,} unchanged.")
+    if plan.widening:
+        line.append(f" {plan.widening:,} {'widens' if plan.widening == 1 else 'widen'} privileges.", "bold yellow")
+    return line
+
+
+def progress(change: Change, state: str, style: str, detail: str = "") -> Text:
+    """One line of an apply: the verb, the address, how far it is."""
+    line = Text.assemble("  ", f"{VERBS[change.action]:<7} ", (str(change.address), "bold"))
+    line.pad_right(max(2, _COLUMN + 4 - len(line.plain)))
+    line.append(state, style)
+    if detail:
+        line.append(f"   {detail}", "dim")
+    return line
+
+
+def ended(result: Result) -> Text:
+    """The line of a change that is done, failed or was not started."""
+    if result.status is Status.DONE:
+        return progress(result.change, "done", "green", f"{result.seconds:.1f} s")
+    if result.status is Status.FAILED:
+        return progress(result.change, "failed", "bold red", f"{result.seconds:.1f} s")
+    after = ", ".join(str(address) for address in result.waits_for)
+    return progress(result.change, "not started", "yellow", f"after {after}" if after else "")
+
+
+def applied(report: Report, seconds: float, verdicts: Sequence[Verdict]) -> Text:
+    """The last line of an apply."""
+    words = {
+        Action.CREATE: "created", Action.UPDATE: "changed", Action.REPLACE: "replaced", Action.DELETE: "deleted",
+        Action.ADOPT: "adopted", Action.FORGET: "forgotten",
+    }  # fmt: skip
+    done = [result for result in report.results if result.status is Status.DONE and result.change.action in words]
+    counts = {action: sum(result.change.action is action for result in done) for action in words}
+    text = ", ".join(f"{number:,} {words[action]}" for action, number in counts.items() if number) or "nothing to do"
+    line = Text.assemble(("Applied: ", "bold"), f"{text} in {seconds:.1f} s.")
+    if report.succeeded and done:
+        checked = sum(result.change.action is not Action.FORGET for result in done)
+        line.append(f" Verified: {checked:,} {_plural(checked, 'object')} as planned")
+        passed = sum(verdict.passed for verdict in verdicts)
+        line.append(f", {passed} of {len(verdicts)} {_plural(len(verdicts), 'query', 'queries')} passed." if verdicts else ".")
+    elif not report.succeeded:
+        failed = sum(result.status is Status.FAILED for result in report.results)
+        waiting = sum(result.status is Status.NOT_STARTED for result in report.results)
+        line.append(f" {failed:,} failed, {waiting:,} not started, {len(report.differing):,} not as planned.", "bold red")
+    return line
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[Text]:
+    """A line for each query, and its answer or why it failed below."""
+    for verdict in verdicts:
+        mark, style = ("passed", "green") if verdict.passed else ("failed", "bold red")
+        line = Text.assemble("  ", (mark, style), "  ", (verdict.query.name, "bold"))
+        line.pad_right(max(2, _COLUMN - len(line.plain)))
+        line.append(f"{verdict.query.kind} {verdict.status or '-'}  {verdict.milliseconds:.0f} ms", "dim")
+        yield line
+        if verdict.reason:
+            yield Text(f"      {verdict.reason}", "red")
+        if verdict.answer:
+            yield Text(f"      {verdict.answer}")
+
+
+def live_lines(address: Address, fields: Mapping[str, Value], attributes: Mapping[str, str], rule: Rule) -> Iterator[Text]:
+    """One live object as `show` prints it."""
+    yield Text(str(address), "bold")
+    for name, value in attributes.items():
+        yield Text(f"      {name}: {value}", "dim")
+    for name, value in fields.items():
+        change = FieldChange((name,), None, value)
+        yield from _whole(rule.member(name), change, value, " ")
+
+
+def _whole(rule: Rule, field: FieldChange, value: Value, sign: str) -> Iterator[Text]:
+    """A field that is made or removed as a whole."""
+    head = f"      {dotted(field.path)}"
+    if value in ({}, [], None, ""):
+        return
+    if rule.compare == "policy" and is_known(value):
+        yield Text(head)
+        yield from (Text(f"        {sign} {one.label}") for one in policy.compare(None, value).changes)
+        return
+    if isinstance(value, Mapping):
+        for key, inside in value.items():
+            inner = FieldChange((*field.path, key), None, inside, write_only=field.write_only)
+            yield from _whole(rule.member(key), inner, inside, sign)
+        return
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if all(isinstance(member, Mapping) for member in value):
+            for index, item in enumerate(value):
+                yield from _whole(rule.items, FieldChange((*field.path, index), None, item), item, sign)
+            return
+        yield Text(head)
+        yield from (Text(f"        {sign} {plain(member)}") for member in value)
+        return
+    line = Text(f"{head}: {shown(value)}")
+    if field.write_only:
+        line.append("   (write-only)", "dim")
+    yield line
+
+
+def _differences(fields: Iterable[FieldChange]) -> Iterator[Text]:
+    for field in fields:
+        path = dotted(field.path)
+        if field.text.startswith(("+ ", "- ", "~ ")):
+            line = Text.assemble(f"      {path}: ", (field.text, _sign_style(field.text)))
+        elif field.before is None:
+            line = Text.assemble(f"      {path}: ", (f"+ {plain(field.after)}", "green"))
+        elif field.after is None:
+            line = Text.assemble(f"      {path}: ", (f"- {plain(field.before)}", "red"))
+        else:
+            line = Text.assemble(f"      {path}: ", (f"- {shown(field.before)}", "red"), "  ", (f"+ {shown(field.after)}", "green"))
+        if field.text and not field.text.startswith(("+ ", "- ", "~ ")):
+            line.append(f"   {field.text}", "dim")
+        if field.write_only:
+            line.append("   (write-only)", "dim")
+        if field.widens:
+            line.append("     widens privileges", "bold yellow")
+        yield line
+
+
+def _sign_style(text: str) -> str:
+    return {"+": "green", "-": "red"}.get(text[0], "yellow")
+
+
+def _plural(number: int, one: str, many: str = "") -> str:
+    return one if number == 1 else many or f"{one}s"

@@ -1,0 +1,13 @@
+"""ML Commons 2.19.4, emulated: it is not published as an artifact, so the sandbox answers for it.
+
+Documents live in the real node, who is calling and what he may do comes from the real Security plugin, predictions
+call the connector's endpoint. How it answers was recorded on a real node; `tests/sandbox/test_replay.py` compares.
+"""
+
+from reconciler.sandbox.mlcommons.plugin import Plugin
+from reconciler.sandbox.protocol import MlCommons, ModelEndpoints, NodeClient
+
+
+def create(node: NodeClient, flavour: str, endpoints: ModelEndpoints) -> MlCommons:
+    """The plugin in front of `node`. `flavour` is `aws` or `self-managed`."""
+    return Plugin(node, flavour, endpoints)

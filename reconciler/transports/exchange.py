@@ -1,0 +1,101 @@
+"""Requests side by side: a pool of threads in which transports send and wait."""
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Protocol
+
+from reconciler.canonical.json import Json
+from reconciler.errors import ReconcilerError
+from reconciler.manifest.templates import Reference, Template, Value
+from reconciler.model.request import Answer, Lost, NoAnswer, Request, Service
+
+
+class Transport(Protocol):
+    """What sends one request to one service."""
+
+    def send(self, request: Request) -> Answer:
+        """Send and wait. Raises NoAnswer when there is none, ReconcilerError when nothing can be sent at all."""
+
+
+class Threads:
+    """An exchange that gives each request under way a thread of its own.
+
+    Secrets are put into a request here, at the last moment, and taken out of what the answer says.
+    """
+
+    def __init__(self, transports: Mapping[Service, Transport], read_secret: Callable[[str], str], width: int = 24) -> None:
+        self._transports = transports
+        self._read_secret = read_secret
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="request")
+        self._outcomes: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def submit(self, ticket: int, request: Request) -> None:
+        self._pool.submit(lambda: self._outcomes.put((ticket, self._outcome(request))))
+
+    def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
+        timeout = None if until is None else max(0.0, until - self.now())
+        try:
+            found = [self._outcomes.get(timeout=timeout)]
+        except queue.Empty:
+            return []
+        while not self._outcomes.empty():
+            found.append(self._outcomes.get_nowait())
+        return found
+
+    def close(self) -> None:
+        """Wait for requests under way and end the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _outcome(self, request: Request) -> Answer | Exception:
+        used: list[str] = []
+
+        def secret(name: str) -> str:
+            used.append(self._read_secret(name))
+            return used[-1]
+
+        try:
+            parameters = {key: _filled(value, secret) for key, value in request.parameters.items()}
+            filled = replace(request, body=_filled(request.body, secret), parameters=parameters)
+            answer = self._transports[request.service].send(filled)
+        except (NoAnswer, ReconcilerError) as outcome:
+            return outcome
+        except Exception as error:  # a transport's own fault must not leave the runner waiting for ever
+            return NoAnswer(Lost.BROKEN, _without(f"{type(error).__name__}: {error}", used))
+        if not used:
+            return answer
+        return replace(answer, reason=_without(answer.reason, used), body=_scrubbed(answer.body, used))
+
+
+def _filled(value: Value | tuple[Value, ...], secret: Callable[[str], str]) -> Value:
+    if isinstance(value, Template):
+        parts = [secret(part.name) if isinstance(part, Reference) else part for part in value.parts]
+        return "".join(parts)
+    if isinstance(value, Mapping):
+        return {key: _filled(member, secret) for key, member in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_filled(member, secret) for member in value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_filled(member, secret) for member in value]
+    return value
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return text
+
+
+def _scrubbed(value: Json, secrets: Sequence[str]) -> Json:
+    if isinstance(value, str):
+        return _without(value, secrets)
+    if isinstance(value, Mapping):
+        return {key: _scrubbed(member, secrets) for key, member in value.items()}
+    if isinstance(value, Sequence):
+        return [_scrubbed(member, secrets) for member in value]
+    return value
