@@ -37,6 +37,7 @@ from reconciler.plan.plan import Context, Plan
 from reconciler.plan.survey import Question, introduce, survey
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
+from reconciler.render.problems import problem_json
 from reconciler.render.values import shown
 from reconciler.verify import Verdict
 
@@ -291,7 +292,7 @@ def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], outpu
                     for result in report.results
                 ],
                 "differing": {str(address): text for address, text in report.differing.items()},
-                "problems": [as_json.problem_json(problem) for problem in problems],
+                "problems": [problem_json(problem) for problem in problems],
                 "queries": [_verdict_json(verdict) for verdict in verdicts],
                 "seconds": round(seconds, 3),
             }
@@ -331,7 +332,7 @@ def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Contex
             {
                 "passed": all(verdict.passed for verdict in verdicts),
                 "queries": [_verdict_json(verdict) for verdict in verdicts],
-                "problems": [as_json.problem_json(problem) for problem in problems],
+                "problems": [problem_json(problem) for problem in problems],
             }
         )
         return

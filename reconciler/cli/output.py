@@ -57,7 +57,7 @@ class Output:
     def problems(self, problems: Sequence[Problem], error: BaseException | None = None) -> None:
         """Print what is wrong, as text or as JSON; with a traceback when asked for."""
         from reconciler.manifest.excerpt import format_problem
-        from reconciler.render.plan_json import problem_json
+        from reconciler.render.problems import problem_json
 
         if self.is_json:
             errored = any(problem.severity is Severity.ERROR for problem in problems)

@@ -179,7 +179,8 @@ class Session:
         if not target.endpoint:
             problem = Problem("no-endpoint", "the target names no endpoint", address="target.opensearch", hint="state `endpoint`")
             raise ReconcilerError([problem])
-        endpoint = Endpoint(target.endpoint, target.ca_file, target.verify_certs, target.timeout or 60.0)
+        ca_file = target.ca_file or os.environ.get("OPENSEARCH_CA_FILE")
+        endpoint = Endpoint(target.endpoint, ca_file, target.verify_certs, target.timeout or 60.0)
         return OpenSearch(endpoint, self._signing())
 
     def _signing(self) -> Callable[[str | None], Any]:

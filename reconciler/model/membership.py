@@ -20,7 +20,7 @@ class Membership:
         return [entry for entry in live if entry not in self.remove] + list(self.add)
 
 
-def entries(value: Value | Json) -> tuple[str, ...]:
+def entries(value: Value) -> tuple[str, ...]:
     """The entries of a list as text; nothing for anything else."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(str(entry) for entry in value)

@@ -48,7 +48,7 @@ class Request:
     operation: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Value | tuple[Value, ...] = None
+    body: Value = None
     identity: str | None = None
     expect: frozenset[str] = frozenset()
     repeat: Repeat = Repeat.SAFE

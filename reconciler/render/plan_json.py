@@ -6,7 +6,7 @@ https://developer.hashicorp.com/terraform/internals/json-format
 from collections.abc import Mapping, Sequence
 
 from reconciler.canonical.json import Json
-from reconciler.errors import Problem
+from reconciler.render.problems import problem_json
 from reconciler.manifest.templates import Template, Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.schema import Schema
@@ -44,22 +44,6 @@ def plan_json(plan: Plan, timestamp: str) -> dict[str, Json]:
         "applyable": bool(plan.work) and not plan.errored,
         "complete": not plan.errored,
         "errored": plan.errored,
-    }
-
-
-def problem_json(problem: Problem) -> dict[str, Json]:
-    """A problem as JSON: everything its text has."""
-    place = problem.position
-    return {
-        "severity": str(problem.severity),
-        "code": problem.code,
-        "address": problem.address,
-        "message": problem.message,
-        "hint": problem.hint,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
-        "facts": dict(problem.facts),
     }
 
 

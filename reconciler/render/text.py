@@ -162,8 +162,8 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[Text]:
 def live_lines(address: Address, fields: Mapping[str, Value], attributes: Mapping[str, str], rule: Rule) -> Iterator[Text]:
     """One live object as `show` prints it."""
     yield Text(str(address), "bold")
-    for name, value in attributes.items():
-        yield Text(f"      {name}: {value}", "dim")
+    for name, text in attributes.items():
+        yield Text(f"      {name}: {text}", "dim")
     for name, value in fields.items():
         change = FieldChange((name,), None, value)
         yield from _whole(rule.member(name), change, value, " ")

@@ -146,7 +146,6 @@ def env(name: str = "default") -> Mapping[str, str]:
         "region": REGION,
         "domain": DOMAIN,
         "automation_arn": AUTOMATION_ARN,
-        "ca_file": str(endpoints.authority),
     }
     return {
         "AWS_ENDPOINT_URL": endpoints.aws,
@@ -155,6 +154,7 @@ def env(name: str = "default") -> Mapping[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "CURL_CA_BUNDLE": str(endpoints.authority),
+        "OPENSEARCH_CA_FILE": str(endpoints.authority),
         "OPENSEARCH_URL": endpoints.domain,
         "OPENSEARCH_USERNAME": "master",
         "OPENSEARCH_PASSWORD": settings.passwords["master"],

@@ -54,9 +54,8 @@ def new_password() -> str:
     return f"Aa1-{secrets.token_urlsafe(18)}"
 
 
-def hash_password(password: str) -> str:
+def hash_password(password: str, salt: bytes) -> str:
     """The PBKDF2 hash of a password in the form that the Security plugin's hasher reads and writes."""
-    salt = secrets.token_bytes(64)
     derived = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, PASSWORD_ITERATIONS, 32)
     parameters = PASSWORD_ITERATIONS << 32 | 256
     return f"$3${parameters}${base64.b64encode(salt).decode()}${base64.b64encode(derived).decode()}"
@@ -72,7 +71,8 @@ def write_security(source: Path, target: Path, *, flavour: str, passwords: Mappi
     for path in source.glob("*.yml"):
         (target / path.name).write_bytes(path.read_bytes())
     users = {
-        name: {"hash": hash_password(passwords[name]), **attributes} for name, attributes in _USERS[flavour].items()
+        name: {"hash": hash_password(passwords[name], secrets.token_bytes(64)), **attributes}
+        for name, attributes in _USERS[flavour].items()
     }
     _write(target / "internal_users.yml", {"_meta": _meta("internalusers"), **users})
     _write(target / "config.yml", {"_meta": _meta("config"), "config": {"dynamic": _DYNAMIC}})

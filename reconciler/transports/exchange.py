@@ -72,7 +72,7 @@ class Threads:
         return replace(answer, reason=_without(answer.reason, used), body=_scrubbed(answer.body, used))
 
 
-def _filled(value: Value | tuple[Value, ...], secret: Callable[[str], str]) -> Value:
+def _filled(value: Value, secret: Callable[[str], str]) -> Value:
     if isinstance(value, Template):
         parts = [secret(part.name) if isinstance(part, Reference) else part for part in value.parts]
         return "".join(parts)

@@ -13,7 +13,7 @@ _SHOWN = "opensearch-ml"
 
 def with_ml_commons(request: Incoming, answer: Answer) -> Answer:
     """The node's answer, with ML Commons in the lists of `_nodes` and `_cat/plugins`."""
-    if request.method != "GET" or answer.status != HTTPStatus.OK:
+    if request.method != "GET" or answer.status != HTTPStatus.OK or _BESIDE.encode() not in answer.body:
         return answer
     if request.path == "/_cat/plugins" and "json" not in answer.headers.get("content-type", ""):
         lines = answer.body.decode().splitlines(keepends=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from reconciler.sandbox.mlcommons import indices
-from reconciler.sandbox.mlcommons.answers import PlainRefusal, Refusal, data_object_refusal, status_error
+from reconciler.sandbox.mlcommons.answers import PlainRefusal, Refusal, data_object_refusal, failure, status_error
 from reconciler.sandbox.mlcommons.counters import Counters
 from reconciler.sandbox.mlcommons.documents import Documents, IndexMissing, VersionConflict
 from reconciler.sandbox.mlcommons.rate_limit import TokenBucket, bucket
@@ -34,8 +34,14 @@ class Deployed:
     model: Document
     predictor: Predictor
     enabled: bool = True
-    request_millis: list[float] = field(default_factory=list)
-    inference_millis: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Durations:
+    """How long the predictions of a model took, in milliseconds: whole requests, and the remote calls that succeeded."""
+
+    requests: list[float] = field(default_factory=list)
+    inferences: list[float] = field(default_factory=list)
 
 
 ConnectorReader = Callable[[str], Awaitable[Document]]
@@ -50,6 +56,8 @@ class Deployments:
         self._counters = counters
         self._node_id = node_id
         self._models: dict[str, Deployed] = {}
+        self._stuck: set[str] = set()
+        self._durations: dict[str, Durations] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._auto: set[str] = set()
         self._read_connector: ConnectorReader | None = None
@@ -59,8 +67,20 @@ class Deployments:
         self._read_connector = reader
 
     def ids(self) -> tuple[str, ...]:
+        """The ids of the models in memory: deployed, or stuck in a deployment that failed."""
+        return (*self._models, *self._stuck)
+
+    def deployed(self) -> tuple[str, ...]:
         """The ids of the deployed models."""
         return tuple(self._models)
+
+    def durations(self, model_id: str) -> Durations:
+        """What is measured of a model's predictions; begins anew after an undeploy."""
+        return self._durations.setdefault(model_id, Durations())
+
+    def measured(self) -> dict[str, Durations]:
+        """What is measured of all models, also of those that are not deployed."""
+        return dict(self._durations)
 
     def get(self, model_id: str) -> Deployed | None:
         """A deployed model."""
@@ -80,6 +100,7 @@ class Deployments:
         if held is None:
             held = Deployed(model, await self._predictor(model_id, model), model.get("is_enabled") is not False)
             self._models[model_id] = held
+            self._stuck.discard(model_id)
         return held
 
     async def refresh(self, model_id: str, model: Document) -> None:
@@ -133,6 +154,8 @@ class Deployments:
         outcome: Document = {}
         for model_id in model_ids:
             held = self._models.pop(model_id, None)
+            self._stuck.discard(model_id)
+            self._durations.pop(model_id, None)
             outcome[model_id] = "undeployed" if held else "not_found"
             if held:
                 self._counters.request("undeploy", model_id)
@@ -169,7 +192,7 @@ class Deployments:
             with self._tasks.under_way(task_id, "DEPLOY_MODEL"):
                 await self._tasks.note(task_id, "RUNNING")
                 await asyncio.sleep(_SETTLES_AFTER_SECONDS)
-                await self.load(model_id, await self._current(model_id, model))
+                await self._load_or_stick(model_id, await self._current(model_id, model))
                 await self._tasks.note(task_id, "COMPLETED")
             await self._note_model(
                 model_id,
@@ -183,6 +206,20 @@ class Deployments:
             await self._failed(model_id, task_id, compact({self._node_id: str(refusal)}))
         except VersionConflict as conflict:
             await self._failed(model_id, task_id, str(conflict_refusal(indices.MODELS, model_id, conflict).root.reason))
+        except IndexMissing:
+            return  # the sandbox was reset meanwhile
+
+    async def _load_or_stick(self, model_id: str, model: Document) -> None:
+        """Load a model. One whose connector can not be read blocks its next deployment too, as in ML Commons 2.19."""
+        if model_id in self._stuck:
+            raise failure("m_l_limit_exceeded_exception", "Duplicate deploy model task")
+        try:
+            await self.load(model_id, model)
+        except Refusal as refusal:
+            self._stuck.add(model_id)
+            if refusal.status == 404:  # noqa: PLR2004
+                raise status_error(404, f"Failed to find connector:{model.get('connector_id')}") from None
+            raise
 
     async def _current(self, model_id: str, model: Document) -> Document:
         stored = await self._documents.get(indices.MODELS, model_id)

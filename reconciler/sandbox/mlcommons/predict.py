@@ -67,6 +67,7 @@ class Predictions:
         began = time.perf_counter()
         if held is None:
             if not self._settings.flag("model_auto_deploy.enable"):
+                self._deployments.durations(model_id).requests.append((time.perf_counter() - began) * 1000)
                 raise illegal_argument("Model not ready yet. Please deploy the model first.")
             if document(model.get("deploy_setting")).get("is_auto_deploy_enabled") is False:
                 raise illegal_argument("Auto deployment disabled for this model, please deploy model first")
@@ -76,10 +77,10 @@ class Predictions:
         inferring = time.perf_counter()
         try:
             results = await self._remote.predict(held.predictor, given, caller.name)
-            held.inference_millis.append((time.perf_counter() - inferring) * 1000)
-            return results
         finally:
-            held.request_millis.append((time.perf_counter() - began) * 1000)
+            self._deployments.durations(model_id).requests.append((time.perf_counter() - began) * 1000)
+        self._deployments.durations(model_id).inferences.append((time.perf_counter() - inferring) * 1000)
+        return results
 
     async def _read(self, model_id: str) -> Document:
         held = self._deployments.get(model_id)
