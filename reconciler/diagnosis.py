@@ -15,12 +15,13 @@ from reconciler.model.steps import Failed, NeverHappened
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What failed: the object, where the manifest has it, who asked, and where people are pointed for a remedy."""
+    """What failed: the object, where the manifest has it, who asked, and where people are pointed for a remedy, and OpenSearch's endpoint."""
 
     address: Address | None = None
     position: Position | None = None
     caller: str = ""
     mapping: str = ""
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def _failure(error: ServiceFailure, place: Place) -> Problem:
         fix = f"{_ML_MAPPING} ({place.mapping})"
     status = f" -> {answer.status if request.method else answer.code}" if answer else " -> no answer"
     signer = f"{request.identity} (assumed by {place.caller})" if request.identity else place.caller
-    facts = [("request", request.label + status), ("reason", error.reason)]
+    label = f"{request.method} {place.endpoint}{request.path}" if request.method else request.label
+    facts = [("request", label + status), ("reason", error.reason)]
     facts += [("as", signer)] if signer else []
     facts += [("cause", finding.cause)] if finding.cause else []
     facts += [("fix", fix)] if fix else []

@@ -87,7 +87,9 @@ def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChang
     elif rule.additive:
         yield from _tags((name,), rule, _map(live), _map(wanted), _map(applied.get(name)))
     elif name not in versions.desired and schema.shared:
-        yield from _value((name,), rule, live, versions.prior.get(name), _NOTHING)
+        # Whoever changed it after us meant it: only what is still as we left it goes back to what it was.
+        if rule.canonical(live) == rule.canonical(applied.get(name)):
+            yield from _value((name,), rule, live, versions.prior.get(name), _NOTHING)
     else:
         yield from _value((name,), rule, live, wanted, applied.get(name))
 

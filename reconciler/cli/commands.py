@@ -24,7 +24,7 @@ from reconciler.diff import dotted
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.execute import Edge, Report, Status
 from reconciler.manifest.events import parse
-from reconciler.manifest.load import Query
+from reconciler.manifest.load import Manifest, Query
 from reconciler.manifest.source import read_source
 from reconciler.model.change import Action
 from reconciler.model.kind import Kind
@@ -186,7 +186,7 @@ def _session(subject: Subject, load: Load, common: Common, output: Output) -> It
     try:
         yield session
     except _SERVICE_ERRORS as error:
-        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place())) from error
+        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place(endpoint=_endpoint(subject.manifest)))) from error
     finally:
         session.close()
         if common.stats is not None:
@@ -201,8 +201,13 @@ def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan
         seen = survey(session.reader, question, context, subject.desired)
     except _SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
-        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place(caller=caller))) from error
+        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place(caller=caller, endpoint=_endpoint(subject.manifest)))) from error
     return decide(seen, subject.permissions)
+
+
+def _endpoint(manifest: Manifest) -> str:
+    target = manifest.target.opensearch
+    return (target.endpoint or "").rstrip("/") if target else ""
 
 
 def _save(made: Plan, subject: Subject, out: Path) -> None:
@@ -314,6 +319,7 @@ def _result_problems(made: Plan, result: execute.Result) -> Sequence[Problem]:
         result.change.position,
         made.context.caller.arn or made.context.caller.user,
         str(mapping.position) if mapping and mapping.position else "",
+        made.context.place.endpoint,
     )
     assert result.error is not None
     return diagnosis.problems(result.error, place)
@@ -325,7 +331,7 @@ def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Contex
         problem
         for verdict in verdicts
         if verdict.error is not None
-        for problem in diagnosis.problems(verdict.error, diagnosis.Place(position=verdict.query.position, caller=caller))
+        for problem in diagnosis.problems(verdict.error, diagnosis.Place(position=verdict.query.position, caller=caller, endpoint=context.place.endpoint))
     ]
     if output.is_json:
         output.data(

@@ -15,6 +15,10 @@ from reconciler.cli.options import Common
 from reconciler.errors import Problem, Severity
 
 
+def _read_line(file: str, number: int) -> str:
+    return linecache.getline(file, number).rstrip("\r\n")
+
+
 class Output:
     """The output of one command."""
 
@@ -64,7 +68,7 @@ class Output:
             self.data({"errored": errored, "problems": [problem_json(problem) for problem in problems]})
         for problem in problems if not self.is_json else ():
             colour = "bold red" if problem.severity is Severity.ERROR else "bold yellow"
-            text = Text(format_problem(problem, linecache.getline))
+            text = Text(format_problem(problem, _read_line))
             text.highlight_words([f"{problem.severity}[{problem.code}]"], colour)
             self.err.print(text, soft_wrap=True, markup=False, highlight=False)
         if error is not None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reconciler import references
+from reconciler import lint, references
 from reconciler.canonical.json import Json
 from reconciler.cli.options import Common, Load
 from reconciler.errors import Position, Problem, ReconcilerError
@@ -72,7 +72,15 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
         # A name the schema fills in from the address stands nowhere.
         return one.reference_position(path, reference) if path and path[0] in one.fields else one.position
 
-    found = [*references.problems(desired, known, locate), *_targets(manifest, desired)]
+    def place(address: Address, path: tuple[str | int, ...]) -> Position | None:
+        one = declared[address]
+        return one.value_position_of(path) if path and path[0] in one.fields else one.position
+
+    found = [
+        *references.problems(desired, known, locate),
+        *lint.problems(desired, known, place),
+        *_targets(manifest, desired),
+    ]
     if found:
         raise ReconcilerError(found)
     return Subject(manifest, desired, _permissions(load))

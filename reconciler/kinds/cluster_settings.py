@@ -4,11 +4,12 @@ https://docs.opensearch.org/latest/api-reference/cluster-api/cluster-settings/ (
 flat keys only).
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import entries, for_field
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
@@ -56,6 +57,15 @@ class ClusterSettings(Kind):
             elif self._as_we_left_it(name, applied[name], settings):
                 values[name] = self._as_before(work, name, settings)
         yield from _put(values)
+
+    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+        """Patterns the service would take and never match with."""
+        for name, value in fields.items():
+            for index, pattern in enumerate(entries(value) if name.endswith("_regex") else ()):
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    yield Fault("wrong-value", (name, index), f"not a regular expression: {error}", "correct it")
 
     def prior(self, live: Live, fields: Iterable[str]) -> Mapping[str, Json]:
         """Lists as they were, the defaults among them; scalars only where somebody had set them."""

@@ -3,15 +3,20 @@
 https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
 from reconciler.model.identity import assume
-from reconciler.model.kind import Grants, Made, Work
+from reconciler.manifest.templates import Value
+from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Address, Desired
 from reconciler.model.steps import Steps
 
+# A key kept in Secrets Manager is `${credential.secretArn.<key>}`: the name is what stands first.
+_CREDENTIAL = re.compile(r"\$\{credential\.(\w+)")
+_PARAMETER = re.compile(r"\$\{parameters\.(\w+)")
 _SENT = ("name", "description", "version", "protocol", "parameters", "credential", "actions", "client_config")
 
 
@@ -51,6 +56,24 @@ class Connectors(MlKind):
         # As whoever made it, if that role is still there; it may have gone before the connector.
         yield from self.remove(work)
 
+    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+        """Placeholders that nothing fills: keys of the credential, and of the parameters where a URL needs them."""
+        credential, parameters = fields.get("credential"), fields.get("parameters")
+        keys = list(credential) if isinstance(credential, Mapping) else []
+        named = parameters if isinstance(parameters, Mapping) else {}
+        actions = fields.get("actions")
+        for index, action in enumerate(actions if isinstance(actions, Sequence) else ()):
+            if not isinstance(action, Mapping):
+                continue
+            headers = action.get("headers")
+            for header, value in headers.items() if isinstance(headers, Mapping) else ():
+                for used in _CREDENTIAL.findall(str(value)):
+                    if used not in keys:
+                        yield Fault("unknown-reference", ("actions", index, "headers", header), f"the credential has no {used}", _has(keys))
+            for used in _PARAMETER.findall(str(action.get("url"))):
+                if used not in named:
+                    yield Fault("unknown-reference", ("actions", index, "url"), f"the parameters have no {used}", _has(list(named)))
+
     def depends_on(self, desired: Desired, everything: Mapping[Address, Desired]) -> Iterable[Address]:
         """The settings that trust its endpoint, and the mappings that admit the role it is signed as."""
         signer = desired.fields.get("sign_as")
@@ -61,6 +84,10 @@ class Connectors(MlKind):
                 members = other.fields.get("backend_roles")
                 if isinstance(members, list | tuple) and signer in members:
                     yield address
+
+
+def _has(keys: Sequence[str]) -> str:
+    return f"there are {', '.join(keys)}" if keys else "there are none"
 
 
 def _identity(work: Work) -> Steps[str | None]:

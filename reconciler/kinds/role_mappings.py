@@ -3,10 +3,12 @@
 https://docs.opensearch.org/latest/security/access-control/api/#role-mappings
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
-from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
+from reconciler.manifest.templates import Value
+from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import Membership, entries, for_field
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
@@ -15,6 +17,8 @@ from reconciler.model.steps import Steps, call
 LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
 _ALL = "/_plugins/_security/api/rolesmapping"
 _ONE = _ALL + "/{name}"
+_USER = re.compile(r"arn:[a-z-]+:iam::\d{12}:user/")
+_ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/")
 
 
 class RoleMappings(Kind):
@@ -70,6 +74,23 @@ class RoleMappings(Kind):
         for name, change in changes.items():
             operations += _operations(name, entries(live.fields.get(name)), change)
         yield from _patch(work.name, operations)
+
+    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+        """ARNs that never match: OpenSearch knows a caller by the ARN of his role, or of his IAM user."""
+        for name in LISTS:
+            for index, entry in enumerate(entries(fields.get(name))):
+                path = (name, index)
+                if entry != entry.strip():
+                    yield Fault("wrong-value", path, "white space around the entry", "it would match nobody")
+                elif ":sts:" in entry and ":assumed-role/" in entry:
+                    role = entry.replace(":sts:", ":iam:").replace(":assumed-role/", ":role/").rpartition("/")[0]
+                    yield Fault("wrong-value", path, "the ARN of an assumed role matches nobody", f"write the role's: {role}")
+                elif ":instance-profile/" in entry:
+                    yield Fault("wrong-value", path, "the ARN of an instance profile matches nobody", "write its role's ARN")
+                elif name == "backend_roles" and _USER.match(entry):
+                    yield Fault("wrong-value", path, "an IAM user is not a backend role", "write it under `users`")
+                elif name == "users" and _ROLE.match(entry):
+                    yield Fault("wrong-value", path, "an IAM role is not a user", "write it under `backend_roles`")
 
     def answer(self, request: Request, live: Live | None) -> Answer:
         if request.operation == f"GET {_ONE}":

@@ -13,7 +13,7 @@ from reconciler.manifest.schema import Schemas, assemble
 from reconciler.manifest.templates import Template, Value, holds_template
 from reconciler.manifest.wording import Finding, Words
 
-_TYPE_NAMES = {"string": str, "boolean": bool, "number": (int, float)}
+_TYPE_NAMES: Mapping[str, type | tuple[type, ...]] = {"string": str, "boolean": bool, "number": (int, float)}
 
 _Error: TypeAlias = Any  # jsonschema.ValidationError; the library is imported where it is used
 

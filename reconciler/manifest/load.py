@@ -1,5 +1,6 @@
 """Loading: paths to one `Manifest`, or all that is wrong with them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,6 +16,7 @@ from reconciler.manifest.source import merge_problems, read_source
 from reconciler.manifest.templates import Reference, Template, Value, references
 from reconciler.manifest.variables import PASSWORD, Inputs, Resolver, Variable, address_of, declared_variables
 
+_LINE_START = re.compile(r"^[\s{\"']*(\w+)[\"']?\s*:", re.MULTILINE)
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _ENGINE_KEYS = frozenset({"adopt", "lifecycle", "depends_on"})
 _OF_ALL_FILES = frozenset({"no-manifest", "unknown-variable", "unknown-reference"})
@@ -207,12 +209,16 @@ def _read(paths: Sequence[str], schemas: Schemas) -> tuple[list[Document], list[
         if resolved in seen:
             continue
         seen.add(resolved)
+        source = None
         try:
-            document = parse(read_source(path, str(path)))
+            source = read_source(path, str(path))
+            document = parse(source)
         except ReconcilerError as error:
-            problems += error.problems
+            if not (listed and source and _is_foreign(_LINE_START.findall(source.text), schemas)):
+                problems += error.problems
             continue
-        if not (listed and _is_foreign(document, schemas)):
+        keys = document.value if isinstance(document.value, Mapping) else ()
+        if not (listed and _is_foreign(keys, schemas)):
             documents.append(document)
     return documents, problems
 
@@ -238,13 +244,10 @@ def _files(paths: Sequence[str]) -> Iterable[tuple[FilePath, bool]]:
                 yield file, True
 
 
-def _is_foreign(document: Document, schemas: Schemas) -> bool:
-    """Whether a file of a folder is clearly no manifest: none of our top-level keys, nor nearly one."""
-    value = document.value
-    if not isinstance(value, Mapping):
-        return True
+def _is_foreign(keys: Iterable[str], schemas: Schemas) -> bool:
+    """Whether a file of a folder is clearly no manifest: none of its keys is a top-level key of ours, nor nearly."""
     ours = {"manifest", "target", "variables", "secrets", "verify", *schemas.kinds}
-    return not any(key in ours or get_close_matches(key, ours, 1, 0.8) for key in value)
+    return not any(key in ours or get_close_matches(key, ours, 1, 0.8) for key in keys)
 
 
 def _nameless(paths: Sequence[str], files: Sequence[_Loaded]) -> Problem:

@@ -22,7 +22,6 @@ _SECRET_TEXT = re.compile(
     r"bearer\s+(?!\$\{)[^\s\"',}]+|\bsk-[\w-]{8,}|\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN.*", re.IGNORECASE
 )
 _KEY = r"""(?P<key>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'{}\[\],:#][^\s{}\[\],:]*)\s*:(?=\s|$)"""
-_LINE_KEY = re.compile(rf"(?P<indent>\s*(?P<dash>(?:-\s+)*)){_KEY}")
 _PAIR = re.compile(rf"""{_KEY}\s*(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s{{\[|>&*#][^,}}\]]*)?""")
 _HARMLESS = re.compile(r"""["']?(?:-?[\d.]+|true|false|null|~|arn:[^\s"']*|(?:Bearer |Basic )?\$\{[^}]*\})?["']?""")
 
@@ -63,16 +62,17 @@ def _unless_harmless(line: str, start: int, end: int) -> Iterator[tuple[int, int
 
 
 def _enclosing(number: int, read_line: ReadLine) -> Iterator[str]:
-    """The keys that enclose line `number` in block style, innermost first."""
+    """The keys on the lines that enclose line `number` by their indentation, innermost first."""
     limit = _indent(read_line(number))
     for above in range(number - 1, max(0, number - _REACH), -1):
         if not limit:
             return
         line = read_line(above)
-        found = _LINE_KEY.match(line) if _indent(line) < limit else None
-        if found and len(found["indent"]) < limit:
+        indent = len(line) - len(line.lstrip(" \t"))
+        keys = [pair["key"].strip("\"'") for pair in _PAIR.finditer(line)] if indent < limit else []
+        if keys and not line.lstrip().startswith("#"):
             limit = _indent(line)
-            yield found["key"].strip("\"'")
+            yield from keys
 
 
 def _indent(line: str) -> int:

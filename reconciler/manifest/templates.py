@@ -200,7 +200,8 @@ def _object_reference(kind: str, rest: str, attributes: Sequence[str], start: in
     if _OBJECT.fullmatch(name) and _ATTRIBUTE.fullmatch(attribute):
         return Reference(kind, name, attribute, offset=start)
     shown = attributes[0] if attributes else "attribute"
-    whole = rest if _OBJECT.fullmatch(rest) and name else rest if rest and "." not in rest else "name"
+    stated = rest.rstrip(".")
+    whole = stated if _OBJECT.fullmatch(stated) and not stated.startswith(".") else "name"
     return Fault(start, length, "the reference names no attribute", f"write ${{{kind}.{whole}.{shown}}}")
 
 

@@ -79,6 +79,16 @@ class Grants:
     security_rest: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong at a path inside an object: a problem's code, what it is, what to do."""
+
+    code: str
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
 class Kind(ABC):
     """One kind of object. A kind yields requests and never sends them; it holds no state."""
 
@@ -118,6 +128,10 @@ class Kind(ABC):
     @abstractmethod
     def delete(self, work: Work) -> Steps[None]:
         """Remove `work.live`, or for shared objects what `work.row` says is ours in it."""
+
+    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+        """What is wrong with desired fields beyond what the schema can say, as far as the manifest alone tells."""
+        return ()
 
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         """The attributes that are known before the object exists."""

@@ -13,6 +13,7 @@ from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Desired, Live, Row
 from reconciler.model.schema import is_known
 from reconciler.plan.plan import Context, Plan
+from reconciler.plan.preflight import missing_grants
 from reconciler.plan.survey import Survey
 from reconciler.references import Graph, graph, ordered, resolve
 
@@ -39,8 +40,8 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:  #
     removals = [decision.removal(row) for row in context.ledger.rows.values() if row.address not in survey.desired]
     back = _removal_edges(removals)
     removed = [change for address in ordered(back) for change in removals if change.address == address]
-    whole = {**edges, **back}
-    return Plan(context, (*changes, *removed), whole, decision.problems, survey.objects)
+    plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
+    return replace(plan, problems=[*plan.problems, *missing_grants(plan)])
 
 
 def recorded(fields: Mapping[str, Value]) -> Mapping[str, Json]:
@@ -140,7 +141,9 @@ class _Decision:
             return Change(row.address, Action.FORGET, reason="another object has its name now", row=row)
         if row.adopted and not self._permissions.include_adopted and not kind.schema.shared:
             return Change(row.address, Action.FORGET, reason="adopted, so it is left in place", live=live, row=row)
-        found = tuple(FieldChange((name,), value, None) for name, value in live.fields.items() if name in row.applied)
+        nothing: Mapping[str, Value] = {}
+        leaving = self._versions(kind, nothing, live, row, row.address)
+        found = differences(kind.schema, leaving) if kind.schema.shared else ()
         return Change(row.address, Action.DELETE, found, "no longer in the manifest", live=live, row=row)
 
     def _find(self, kind: Kind, desired: Desired | None, row: Row | None) -> Live | None:

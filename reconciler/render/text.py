@@ -76,10 +76,9 @@ def one_change(plan: Plan, change: Change) -> Iterator[Text]:
     if change.reason:
         yield Text(f"      {change.reason}", "italic")
     kind = plan.context.kinds.get(change.address.kind)
-    if kind is not None and change.action in (Action.CREATE, Action.DELETE):
+    if kind is not None and change.action is Action.CREATE:
         for field in change.fields:
-            value = field.after if change.action is Action.CREATE else field.before
-            yield from _whole(kind.schema.rule.member(field.field), field, value, "+" if change.action is Action.CREATE else "-")
+            yield from _whole(kind.schema.rule.member(field.field), field, field.after, "+")
     elif change.action is not Action.FORGET:
         yield from _differences(change.fields)
     signer = change.desired.fields.get("sign_as") if change.desired else None

@@ -16,6 +16,7 @@ from reconciler.manifest.document import Document
 from reconciler.manifest.events import parse
 from reconciler.manifest.excerpt import WIDEST, excerpt, format_problem
 from reconciler.manifest.load import load
+from reconciler.manifest.scalars import NUMBER
 from reconciler.manifest.schema import Schemas, load_schemas
 from reconciler.manifest.source import Source
 from reconciler.manifest.templates import Template, TemplateError
@@ -109,7 +110,9 @@ ANYTHING = st.one_of(
     st.lists(TOKENS, max_size=40).map(lambda tokens: "".join(tokens).encode()),
 )
 
-WORDS = st.text(string.ascii_letters + string.digits + " _-.:/#\"'{}[]$é漢😀", max_size=12)
+WORDS = st.text(string.ascii_letters + string.digits + " _-.:/#\"'{}[]$é漢😀", max_size=12).filter(
+    lambda text: not NUMBER.fullmatch(text)  # PyYAML writes some of these without quotes
+)
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), WORDS)
 VALUES: st.SearchStrategy[Json] = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=20

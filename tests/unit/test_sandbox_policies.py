@@ -21,7 +21,9 @@ def allow(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]
     return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
 
 
-def verdict(*statements: dict[str, Any], action: str = "es:ESHttpGet", resource: str = f"{DOMAIN}/x", **context: str) -> Verdict:
+def verdict(
+    *statements: dict[str, Any], action: str = "es:ESHttpGet", resource: str = f"{DOMAIN}/x", **context: str
+) -> Verdict:
     keys = {key.replace("__", ":").lower(): (value,) for key, value in context.items()}
     return judge_identity([policy(*statements)], Question(action, resource, keys))
 
@@ -146,7 +148,10 @@ def test_trust_with_a_condition() -> None:
         "Effect": "Allow",
         "Principal": {"Service": "es.amazonaws.com"},
         "Action": "sts:AssumeRole",
-        "Condition": {"ArnLike": {"aws:SourceArn": f"{DOMAIN}*"}, "StringEquals": {"aws:SourceAccount": "123456789012"}},
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": f"{DOMAIN}*"},
+            "StringEquals": {"aws:SourceAccount": "123456789012"},
+        },
     }
     context = {"aws:sourcearn": (DOMAIN,), "aws:sourceaccount": ("123456789012",)}
     names = {"es.amazonaws.com"}

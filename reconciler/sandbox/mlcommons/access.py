@@ -33,7 +33,9 @@ def may_use(caller: Caller, resource: Mapping[str, Json]) -> bool:
 
 def visible_to(caller: Caller) -> Json:
     """The query for the objects that `may_use` allows, as ML Commons writes it."""
-    mine: Json = {"nested": {"path": "owner", "query": {"term": {"owner.name.keyword": caller.name}}, "score_mode": "none"}}
+    mine: Json = {
+        "nested": {"path": "owner", "query": {"term": {"owner.name.keyword": caller.name}}, "score_mode": "none"}
+    }
     return {
         "bool": {
             "should": [

@@ -51,9 +51,7 @@ _JAVA_NAMES = {
 class Agents:
     """Agents in the real node. Executing one runs its `MLModelTool`s in turn; other tools are unknown here."""
 
-    def __init__(
-        self, documents: Documents, search: Search, settings: LiveSettings, predictions: Predictions
-    ) -> None:
+    def __init__(self, documents: Documents, search: Search, settings: LiveSettings, predictions: Predictions) -> None:
         self._documents = documents
         self._search = search
         self._settings = settings

@@ -39,7 +39,9 @@ class Refusal(Exception):
 
     def response(self) -> MlResponse:
         """The error as an answer."""
-        return answer({"error": {"root_cause": [self.root.body()], **self.cause.body()}, "status": self.status}, self.status)
+        return answer(
+            {"error": {"root_cause": [self.root.body()], **self.cause.body()}, "status": self.status}, self.status
+        )
 
 
 class PlainRefusal(Exception):

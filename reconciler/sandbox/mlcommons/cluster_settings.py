@@ -96,7 +96,9 @@ class ClusterSettings:
                     defaults[PREFIX + key] = default if isinstance(default, str) else list(default)
             result["defaults"] = defaults
         if request.query.get("flat_settings") not in ("true", ""):
-            result = {key: nested(document(value)) if isinstance(value, dict) else value for key, value in result.items()}
+            result = {
+                key: nested(document(value)) if isinstance(value, dict) else value for key, value in result.items()
+            }
         return answer(filtered(result, request.query.get("filter_path")), status)
 
 

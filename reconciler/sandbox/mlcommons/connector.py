@@ -131,13 +131,9 @@ def check_urls(connector: Document, trusted: Sequence[str]) -> None:
     if connector.get("actions") is None:
         raise illegal_argument("No actions configured for this connector")
     for action in listed(connector.get("actions")):
-        url = substitute(
-            string(document(action).get("url")), "parameters", string_map(connector.get("parameters"))
-        )
+        url = substitute(string(document(action).get("url")), "parameters", string_map(connector.get("parameters")))
         if not any(_trusts(expression, url) for expression in trusted):
-            raise illegal_argument(
-                f"Connector URL is not matching the trusted connector endpoint regex, URL is: {url}"
-            )
+            raise illegal_argument(f"Connector URL is not matching the trusted connector endpoint regex, URL is: {url}")
 
 
 def _trusts(expression: str, url: str) -> bool:

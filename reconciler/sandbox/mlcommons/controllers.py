@@ -12,9 +12,7 @@ from reconciler.sandbox.mlcommons.settings import LiveSettings
 from reconciler.sandbox.mlcommons.values import Document, Part, document, parse_body, string
 from reconciler.sandbox.protocol import MlResponse
 
-_DISABLED = (
-    "Controller is currently disabled. To enable it, update the setting \"plugins.ml_commons.controller_enabled\" to true."
-)
+_DISABLED = 'Controller is currently disabled. To enable it, update the setting "plugins.ml_commons.controller_enabled" to true.'
 
 
 class Controllers:
@@ -44,9 +42,7 @@ class Controllers:
         caller = await self._allowed(call)
         model_id = call.argument("model_id")
         await self._model(caller, model_id)
-        await self._documents.create(
-            indices.CONTROLLERS, {"model_id": model_id, "user_rate_limiter": limits}, model_id
-        )
+        await self._documents.create(indices.CONTROLLERS, {"model_id": model_id, "user_rate_limiter": limits}, model_id)
         await self._switch(model_id, on=True)
         return answer({"model_id": model_id, "status": "CREATED"})
 
@@ -84,7 +80,10 @@ class Controllers:
         return await call.permit()
 
     async def _model(self, caller: Caller, model_id: str) -> Document:
-        missing = status_error(404, f"Failed to find model to create the corresponding model controller with the provided model ID: {model_id}")
+        missing = status_error(
+            404,
+            f"Failed to find model to create the corresponding model controller with the provided model ID: {model_id}",
+        )
         try:
             stored = await self._documents.get(indices.MODELS, model_id)
         except IndexMissing:
@@ -114,8 +113,7 @@ class Controllers:
 def _forbidden(model_id: str) -> Refusal:
     return status_error(
         403,
-        "User doesn't have privilege to perform this operation on this model controller, "
-        f"model ID: {model_id}",
+        f"User doesn't have privilege to perform this operation on this model controller, model ID: {model_id}",
     )
 
 

@@ -126,9 +126,7 @@ class Documents:
         async with self._making:
             if index in self._made:
                 return
-            settings: Json = {
-                "index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"}
-            }
+            settings: Json = {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"}}
             mappings: Json = {"_meta": {"schema_version": 1}, "properties": PROPERTIES[index]}
             status, body = await self._node.request(
                 "PUT", f"/{index}", json={"settings": settings, "mappings": mappings}

@@ -80,11 +80,13 @@ class Memory:
         body = document(parse_body(call.request.body).value)
         caller = await self._allowed(call)
         message = {key: string(body.get(key)) for key in _MESSAGE_TEXTS if key in body}
-        return answer({
-            "message_id": await self.add(
-                caller, call.argument("memory_id"), message, string_map(body.get("additional_info"))
-            )
-        })
+        return answer(
+            {
+                "message_id": await self.add(
+                    caller, call.argument("memory_id"), message, string_map(body.get("additional_info"))
+                )
+            }
+        )
 
     async def list_messages(self, call: Call) -> MlResponse:
         """GET memory/{id}/messages, the oldest first."""

@@ -62,7 +62,9 @@ class ModelGroups:
 
     async def named(self, name: str) -> str | None:
         """The id of a group of that name, as a search shows it now; None when there is none."""
-        hits = await self._documents.hits(indices.MODEL_GROUPS, {"bool": {"filter": [{"term": {"name.keyword": name}}]}})
+        hits = await self._documents.hits(
+            indices.MODEL_GROUPS, {"bool": {"filter": [{"term": {"name.keyword": name}}]}}
+        )
         return string(hits[0].get("_id")) if hits else None
 
     async def may_use(self, caller: Caller, group_id: str) -> bool:

@@ -298,7 +298,15 @@ class Models:
             "last_updated_time": now,
             "is_hidden": False,
         }
-        for key in ("description", "connector_id", "is_enabled", "rate_limiter", "guardrails", "interface", "deploy_setting"):
+        for key in (
+            "description",
+            "connector_id",
+            "is_enabled",
+            "rate_limiter",
+            "guardrails",
+            "interface",
+            "deploy_setting",
+        ):
             if key in model:
                 source[key] = model[key]
         if "connector" in model:

@@ -54,9 +54,7 @@ class Predictions:
         results = await self.infer(model_id, model, given, caller)
         return answer({"inference_results": list(results)})
 
-    async def infer(
-        self, model_id: str, model: Document | None, given: Input, caller: Caller
-    ) -> list[Document]:
+    async def infer(self, model_id: str, model: Document | None, given: Input, caller: Caller) -> list[Document]:
         """The inference results of a model for a caller who may predict; reads the model when not given."""
         model = model if model is not None else await self._read(model_id)
         if not await self._groups.may_use(caller, string(model.get("model_group_id"))):

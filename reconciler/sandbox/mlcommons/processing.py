@@ -13,8 +13,8 @@ from reconciler.sandbox.protocol import NodeClient
 
 _ESCAPE = (
     "String escape(def input) {\n"
-    "  if (input.contains(\"\\\\\")) { input = input.replace(\"\\\\\", \"\\\\\\\\\"); }\n"
-    "  if (input.contains(\"\\\"\")) { input = input.replace(\"\\\"\", \"\\\\\\\"\"); }\n"
+    '  if (input.contains("\\\\")) { input = input.replace("\\\\", "\\\\\\\\"); }\n'
+    '  if (input.contains("\\"")) { input = input.replace("\\"", "\\\\\\""); }\n'
     "  if (input.contains('\\r')) { input = input.replace('\\r', '\\\\r'); }\n"
     "  if (input.contains('\\t')) { input = input.replace('\\t', '\\\\t'); }\n"
     "  if (input.contains('\\n')) { input = input.replace('\\n', '\\\\n'); }\n"

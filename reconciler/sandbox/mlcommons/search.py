@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from reconciler.canonical.json import Json
 from reconciler.sandbox.mlcommons.answers import failure, forwarded
-from reconciler.sandbox.mlcommons.documents import Documents
 from reconciler.sandbox.mlcommons.routing import Call
 from reconciler.sandbox.mlcommons.values import Document, document, listed
 from reconciler.sandbox.protocol import MlResponse, NodeClient
@@ -14,9 +13,8 @@ from reconciler.sandbox.protocol import MlResponse, NodeClient
 class Search:
     """Runs searches on the indices of ML Commons."""
 
-    def __init__(self, node: NodeClient, documents: Documents) -> None:
+    def __init__(self, node: NodeClient) -> None:
         self._node = node
-        self._documents = documents
 
     def parse(self, call: Call) -> tuple[bytes, Document]:
         """The search body of a request (or its `source` parameter), as sent and parsed; 400 when there is none."""
@@ -32,7 +30,12 @@ class Search:
         self, index: str, raw: bytes, body: Document, *, hide: Sequence[str] = (), missing_is_empty: bool = True
     ) -> MlResponse:
         """Search `index` with `body`, never showing the fields `hide`; `raw` is what the caller sent."""
-        query = {**body, "version": True, "seq_no_primary_term": True, "_source": source_filter(body.get("_source"), hide)}
+        query = {
+            **body,
+            "version": True,
+            "seq_no_primary_term": True,
+            "_source": source_filter(body.get("_source"), hide),
+        }
         path = f"/{index}/_search" + ("?ignore_unavailable=true" if missing_is_empty else "")
         status, found = await self._node.request("POST", path, json=query)
         if status != 200:

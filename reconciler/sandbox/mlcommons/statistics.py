@@ -121,9 +121,7 @@ class Statistics:
 
     async def _count_models(self) -> int:
         query: Document = {"query": {"bool": {"must_not": {"exists": {"field": "chunk_number"}}}}}
-        status, body = await self._node.request(
-            "POST", f"/{indices.MODELS}/_count?ignore_unavailable=true", json=query
-        )
+        status, body = await self._node.request("POST", f"/{indices.MODELS}/_count?ignore_unavailable=true", json=query)
         if status != 200:
             raise node_refusal(status, body)
         count = document(body).get("count")

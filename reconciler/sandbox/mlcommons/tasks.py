@@ -1,8 +1,8 @@
 """Tasks: their documents, how many run at once, and the task API."""
 
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from reconciler.sandbox.mlcommons import indices
 from reconciler.sandbox.mlcommons.answers import answer, failure, status_error

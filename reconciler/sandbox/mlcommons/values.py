@@ -131,7 +131,9 @@ class Part:
         text = self.text()
         raise Refusal(
             400,
-            Cause("illegal_argument_exception", f"Failed to parse value [{text}] as only [true] or [false] are allowed."),
+            Cause(
+                "illegal_argument_exception", f"Failed to parse value [{text}] as only [true] or [false] are allowed."
+            ),
         )
 
     def number(self) -> int:
@@ -186,7 +188,5 @@ def _syntax_refusal(text: str, error: json.JSONDecodeError) -> Refusal:
         )
         return failure("json_e_o_f_exception", reason, 400)
     found = text[error.pos]
-    reason = (
-        f"Unexpected character ('{found}' (code {ord(found)})): {error.msg}\n at {_SOURCE.format(error.lineno, error.colno)}"
-    )
+    reason = f"Unexpected character ('{found}' (code {ord(found)})): {error.msg}\n at {_SOURCE.format(error.lineno, error.colno)}"
     return failure("json_parse_exception", reason, 400)

@@ -1,0 +1,57 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := .venv/bin
+# fast stages first, the one that starts a real node last, and none forgotten
+FOUND := $(sort $(foreach file,$(wildcard tests/*/test_*.py),$(word 2,$(subst /, ,$(file)))))
+STAGES := $(filter unit,$(FOUND)) $(filter properties,$(FOUND)) \
+	$(filter-out unit properties sandbox,$(FOUND)) $(filter sandbox,$(FOUND))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv:
+	@scripts/setup-python
+
+.PHONY: setup
+setup: venv ## Make .venv from the lock file, and see to Java and Maven
+	@scripts/setup-java
+
+.PHONY: test
+test: setup ## Run all tests: unit, properties, sandbox
+	@for stage in $(STAGES); do \
+		echo "test: $$stage"; \
+		$(BIN)/python -m pytest -q tests/$$stage; \
+	done
+
+.PHONY: check
+check: venv ## Lint, check format, types and imports, and run each test file alone
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@scripts/each-test-alone tests/unit tests/properties
+
+.PHONY: demo
+demo: setup ## Show the whole chain on this machine, without an account
+	@scripts/demo
+
+.PHONY: lock
+lock: venv ## Make requirements.lock anew from pyproject.toml
+	@env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND="make lock" \
+		$(BIN)/pip-compile --quiet --upgrade --all-extras --generate-hashes --strip-extras --allow-unsafe \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		--annotation-style=line --output-file=requirements.lock pyproject.toml
+
+.PHONY: wheel
+wheel: venv ## Build the wheel into dist/
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+.PHONY: clean
+clean: ## Remove caches and builds; .venv and the sandbox stay
+	@rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+	@find reconciler tests -name __pycache__ -prune -exec rm -rf {} +

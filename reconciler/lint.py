@@ -1,0 +1,65 @@
+"""What is wrong with a manifest's objects that schemas can not say: policy documents, and the kinds' own checks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from reconciler.canonical import policy
+from reconciler.canonical.json import Json
+from reconciler.errors import Position, Problem
+from reconciler.manifest.templates import Template, Value
+from reconciler.model.change import Path
+from reconciler.model.kind import Fault, Kind
+from reconciler.model.objects import Address, Desired
+from reconciler.model.schema import Rule
+
+Locate: TypeAlias = Callable[[Address, Path], Position | None]
+"""Where the value at a path of an object stands."""
+
+_FLAVOURS: Mapping[str, policy.Flavour] = {"iam-trust-policy": "trust", "iam-policy": "identity"}
+_LIMITS: Mapping[str, tuple[int, str]] = {
+    "iam-trust-policy": (4096, "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised"),
+    "iam-policy": (10240, "the inline policies of a role may have 10,240 characters together"),
+}
+
+
+def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], locate: Locate) -> list[Problem]:
+    """Everything wrong with the objects, each at its place. `locate` gives the place of a value."""
+    found = []
+    for address, one in desired.items():
+        kind = kinds[address.kind]
+        faults = [*_policies(kind.schema.rule, one.fields, ()), *kind.check(one.fields)]
+        found += [
+            Problem(fault.code, fault.message, locate(address, fault.path), _named(address, fault.path), fault.hint)
+            for fault in faults
+        ]
+    return found
+
+
+def _policies(rule: Rule, value: Value, path: Path) -> Iterator[Fault]:
+    """The faults of every policy document inside a value."""
+    form = str(rule.schema.get("format", ""))
+    if form in _FLAVOURS:
+        document = _text(value)
+        for fault in policy.check(document, _FLAVOURS[form]):
+            yield Fault("bad-policy", (*path, *fault.path), fault.message, fault.hint)
+        limit, message = _LIMITS[form]
+        if policy.size(document) > limit:
+            yield Fault("iam-limit", path, f"the document has {policy.size(document):,} characters", message)
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _policies(rule.member(key), member, (*path, key))
+
+
+def _text(value: Value) -> Json:
+    """A document with its references as the text they are written in."""
+    if isinstance(value, Template):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _text(member) for key, member in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_text(member) for member in value]
+    return value
+
+
+def _named(address: Address, path: Path) -> str:
+    return f"{address}.{path[0]}" if path else str(address)
