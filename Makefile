@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
 # fast stages first, the one that starts a real node last, and none forgotten
-FOUND := $(sort $(foreach file,$(wildcard tests/*/test_*.py),$(word 2,$(subst /, ,$(file)))))
+FOUND := $(sort $(foreach file,$(wildcard tests/*/test_*.py tests/*/*/test_*.py),$(word 2,$(subst /, ,$(file)))))
 STAGES := $(filter unit,$(FOUND)) $(filter properties,$(FOUND)) \
 	$(filter-out unit properties sandbox,$(FOUND)) $(filter sandbox,$(FOUND))
 
@@ -30,7 +30,7 @@ test: setup ## Run all tests: unit, properties, sandbox
 
 .PHONY: check
 check: venv ## Lint, check format, types and imports, and run each test file alone
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo

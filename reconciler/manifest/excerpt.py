@@ -11,7 +11,7 @@ from reconciler.manifest.masking import masked_spans
 WIDEST = 80
 """Columns of a line that are shown; longer lines are cut around the place."""
 
-_LONGEST = 100_000
+_LONGEST = 20_000
 _BEFORE = 30
 _TAB = "    "
 _BARE = frozenset({"request", "reason"})

@@ -48,7 +48,7 @@ _TYPE_HINTS = {
 class Inputs:
     """What comes from outside: values by variable name (text from `--var`, JSON from files), the environment."""
 
-    variables: Mapping[str, Json] = field(default_factory=dict)
+    variables: Mapping[str, Json] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -141,10 +141,11 @@ class _Decision:
             return Change(row.address, Action.FORGET, reason="another object has its name now", row=row)
         if row.adopted and not self._permissions.include_adopted and not kind.schema.shared:
             return Change(row.address, Action.FORGET, reason="adopted, so it is left in place", live=live, row=row)
+        reason = "no longer in the manifest" if self._survey.desired else ""
         nothing: Mapping[str, Value] = {}
         leaving = self._versions(kind, nothing, live, row, row.address)
         found = differences(kind.schema, leaving) if kind.schema.shared else ()
-        return Change(row.address, Action.DELETE, found, "no longer in the manifest", live=live, row=row)
+        return Change(row.address, Action.DELETE, found, reason, live=live, row=row)
 
     def _find(self, kind: Kind, desired: Desired | None, row: Row | None) -> Live | None:
         reading = self._survey.readings.get(kind.name, Reading())

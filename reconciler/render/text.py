@@ -201,13 +201,15 @@ def _differences(fields: Iterable[FieldChange]) -> Iterator[Text]:
         path = dotted(field.path)
         if field.text.startswith(("+ ", "- ", "~ ")):
             line = Text.assemble(f"      {path}: ", (field.text, _sign_style(field.text)))
+        elif field.before == field.after:
+            line = Text.assemble(f"      {path}: ", (f"~ {field.text}", "yellow"))
         elif field.before is None:
             line = Text.assemble(f"      {path}: ", (f"+ {plain(field.after)}", "green"))
         elif field.after is None:
             line = Text.assemble(f"      {path}: ", (f"- {plain(field.before)}", "red"))
         else:
             line = Text.assemble(f"      {path}: ", (f"- {shown(field.before)}", "red"), "  ", (f"+ {shown(field.after)}", "green"))
-        if field.text and not field.text.startswith(("+ ", "- ", "~ ")):
+        if field.text and field.before != field.after and not field.text.startswith(("+ ", "- ", "~ ")):
             line.append(f"   {field.text}", "dim")
         if field.write_only:
             line.append("   (write-only)", "dim")

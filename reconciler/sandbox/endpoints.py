@@ -6,7 +6,7 @@ and say back what they were asked, so that an answer proves that the question ar
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from reconciler.canonical.json import Json
 from reconciler.sandbox.gateway.account import Account, Caller
@@ -24,6 +24,7 @@ _BEDROCK = re.compile(r"bedrock-runtime\.(?P<region>[a-z0-9-]+)\.amazonaws\.com"
 _SAGEMAKER = re.compile(r"runtime\.sagemaker\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _DEEPSEEK = re.compile(r"api\.deepseek\.com")
 _TEMPLATE_TOKEN = re.compile(r"<[\uff5c|][^<>]*[\uff5c|]>")
+_AREAS = ("us", "eu", "apac", "global")  # of inference profiles
 _CREATED = 1_700_000_000
 
 
@@ -65,11 +66,9 @@ class Models:
         )
         if not known:
             return _aws_error(400, "ValidationException", "The provided model identifier is invalid.")
-        resource = (
-            model if model.startswith("arn:") else f"arn:{PARTITION}:bedrock:{host['region']}::foundation-model/{model}"
-        )
-        if refused := self._unauthorised(caller, "bedrock:InvokeModel", resource, host["region"]):
-            return refused
+        for resource in _bedrock_resources(model, host["region"]):
+            if refused := self._unauthorised(caller, "bedrock:InvokeModel", resource, host["region"]):
+                return refused
         body = _object(request)
         if body is None:
             return _malformed("")
@@ -161,6 +160,21 @@ class Models:
     def _unauthorised(self, caller: Caller, action: str, resource: str, region: str) -> Answer | None:
         message = unauthorised(self._account, caller, Question(action, resource, context_of(caller, region)))
         return _aws_error(403, "AccessDeniedException", message) if message else None
+
+
+def _bedrock_resources(model: str, region: str) -> Iterator[str]:
+    """What one has to be allowed to invoke: a profile counts for itself and for the model behind it.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html
+    """
+    if model.startswith("arn:"):
+        yield model
+        return
+    area, _, base = model.partition(".")
+    if area in _AREAS:
+        yield f"arn:{PARTITION}:bedrock:{region}:{ACCOUNT}:inference-profile/{model}"
+        model = base
+    yield f"arn:{PARTITION}:bedrock:{region}::foundation-model/{model}"
 
 
 def _echo(prompt: str) -> str:

@@ -4,6 +4,7 @@ A daemon holds a lock on its folder while it lives, so a folder without a lock h
 node dies with it.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -330,18 +331,14 @@ def _end(pid: int, folder: Path) -> None:
 
 def _reap(pid: int) -> None:
     """Collect the daemon's exit status where it is a child of this process."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
 
 
 def _clean(folder: Path) -> None:
     """Remove what is in a state folder nobody holds, and the node's folder where that is elsewhere."""
-    try:
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         shutil.rmtree(read_settings(folder / "settings.json").node_folder, ignore_errors=True)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

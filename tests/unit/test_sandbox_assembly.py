@@ -37,7 +37,8 @@ def java(folder: Path, version: str) -> Path:
     return program(folder, "java", f"echo 'openjdk version \"{version}\" 2025-04-15' >&2")
 
 
-def test_no_java(tools: Path) -> None:
+@pytest.mark.usefixtures("tools")
+def test_no_java() -> None:
     with pytest.raises(ReconcilerError) as raised:
         assembly.assemble(lambda _line: None)
     assert code(raised) == "sandbox-java"

@@ -100,7 +100,8 @@ def allowing(action: Any, resource: Any = "*") -> dict[str, Any]:
 
 
 def text(answer: Answer, element: str) -> str:
-    found = [node.text for node in ElementTree.fromstring(answer.body).iter() if node.tag.rpartition("}")[2] == element]
+    tree = ElementTree.fromstring(answer.body)  # noqa: S314  (made by ourselves)
+    found = [node.text for node in tree.iter() if node.tag.rpartition("}")[2] == element]
     assert found, answer.body
     return found[0] or ""
 
@@ -195,13 +196,13 @@ def test_a_session_needs_its_token_and_ends() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "accepted"), [(-6, False), (-4, True), (4, True), (6, False)])
-def test_the_callers_clock(minutes: int, accepted: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+def test_the_callers_clock(minutes: int, accepted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     request = signed("GET", "https://localhost/", AUTOMATION)
     signed_at = datetime.strptime(request.headers["x-amz-date"] + "+0000", SIGV4_TIMESTAMP + "%z")
 
     class Clock(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> "Clock":  # noqa: ARG003
+        def now(cls, tz: Any = None) -> "Clock":
             moved = signed_at + timedelta(minutes=minutes)
             return cls.fromtimestamp(moved.timestamp(), moved.tzinfo)
 
@@ -420,7 +421,7 @@ def test_unsigned_and_badly_signed_requests(account: Account) -> None:
         ({"transient": {"a.b": None}, "persistent": {"a": {"b": 1}}}, False),
     ],
 )
-def test_settings_are_flat_on_the_managed_service(account: Account, settings: Any, accepted: bool) -> None:  # noqa: FBT001
+def test_settings_are_flat_on_the_managed_service(account: Account, settings: Any, accepted: bool) -> None:
     request = signed("PUT", f"{DOMAIN_URL}/_cluster/settings", AUTOMATION, body=json.dumps(settings).encode())
     admitted = Managed(account).admit(request)
     assert isinstance(admitted, Admitted) is accepted
@@ -432,7 +433,7 @@ def test_settings_are_flat_on_the_managed_service(account: Account, settings: An
 
 
 @pytest.mark.parametrize("trusts", [True, False])
-def test_a_self_managed_domain_trusts_proxy_headers_only_when_told(trusts: bool) -> None:  # noqa: FBT001
+def test_a_self_managed_domain_trusts_proxy_headers_only_when_told(trusts: bool) -> None:
     headers = {"x-proxy-user": "u", "x-forwarded-for": "127.0.0.1", "authorization": "Basic eA==", "accept": "*/*"}
     admitted = SelfManaged(trusts_proxies=trusts).admit(Incoming("GET", "https", "/", "", headers, b""))
     assert isinstance(admitted, Admitted)
@@ -468,7 +469,8 @@ def test_other_answers_are_left_alone() -> None:
 # --- the models
 
 R1 = "us.deepseek.r1-v1:0"
-R1_ARN = f"arn:aws:bedrock:us-east-1::foundation-model/{R1}"
+R1_MODEL = "arn:aws:bedrock:us-east-1::foundation-model/deepseek.r1-v1:0"
+R1_PROFILE = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile/{R1}"
 
 
 def ask(account: Account, request: Incoming) -> tuple[int, Any, str]:
@@ -483,19 +485,18 @@ def bedrock(by: Credentials, model: str = R1, body: Any = None, region: str = "u
 
 
 def test_bedrock(aws: Aws, account: Account) -> None:
-    session = aws.assume(aws.role("invoke", None, allowing("bedrock:InvokeModel", R1_ARN)))
+    session = aws.assume(aws.role("invoke", None, allowing("bedrock:InvokeModel", [R1_MODEL, R1_PROFILE])))
     prompt = "<\uff5cbegin\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>What is\nOpenSearch?<\uff5cAssistant\uff5c>"
     status, body, _ = ask(account, bedrock(session, body={"prompt": prompt, "temperature": 0, "max_gen_len": 4000}))
     assert (status, body["generation"]) == (200, "You asked: What is OpenSearch?")
 
 
 def test_bedrock_refuses(aws: Aws, account: Account) -> None:
-    session = aws.assume(aws.role("invoke", None, allowing("bedrock:InvokeModel", R1_ARN)))
-    status, body, code = ask(account, bedrock(session, "deepseek.r1-v1:0"))
+    session = aws.assume(aws.role("invoke", None, allowing("bedrock:InvokeModel", [R1_MODEL, R1_PROFILE])))
+    profile_only = aws.assume(aws.role("profile", None, allowing("bedrock:InvokeModel", R1_PROFILE)))
+    status, body, code = ask(account, bedrock(profile_only))
     assert (status, code) == (403, "AccessDeniedException")
-    assert (
-        "is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::" in body["message"]
-    )
+    assert f"is not authorized to perform: bedrock:InvokeModel on resource: {R1_MODEL}" in body["message"]
     assert ask(account, bedrock(session, "gpt"))[::2] == (400, "ValidationException")
     status, body, code = ask(account, bedrock(session, body={"inputs": "hello"}))
     assert (status, code) == (400, "ValidationException")

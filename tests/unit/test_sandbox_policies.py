@@ -89,7 +89,7 @@ def test_a_deny_wins_wherever_it_stands(statements: list[dict[str, Any]]) -> Non
         ({"StringEquals": {"k": "a"}, "Bool": {"other": "true"}}, "a", False),
     ],
 )
-def test_conditions(condition: dict[str, Any], value: str, expected: bool) -> None:  # noqa: FBT001
+def test_conditions(condition: dict[str, Any], value: str, expected: bool) -> None:
     assert (verdict(allow(Condition=condition), k=value) is Verdict.ALLOWED) is expected
 
 

@@ -10,7 +10,10 @@ import yaml
 from reconciler.sandbox.security import hash_password, new_password, user_names, write_security
 
 # Made by the plugin's own tool: `hash.sh -p secret -a PBKDF2 -i 1000 -l 256 -f SHA256`.
-SALT = "VDD3bIfBoZmPvdABFDEb2RfTclPFenf5N7Z0VzdemFSMmuLgG5E9DlgERlwfvLxoLszyfiK9U5qyQXdZNzghL/0IKqUc9UvwBsYi00KvnBQbhn6vfBrq77R8/GkHxfqut9j4SrqInZZjjjL9Bmgg2v+pJdAcLAep3i9AJEROACM="
+SALT = (
+    "VDD3bIfBoZmPvdABFDEb2RfTclPFenf5N7Z0VzdemFSMmuLgG5E9DlgERlwfvLxoLszyfiK9U5qyQXdZNzghL/0I"
+    "KqUc9UvwBsYi00KvnBQbhn6vfBrq77R8/GkHxfqut9j4SrqInZZjjjL9Bmgg2v+pJdAcLAep3i9AJEROACM="
+)
 HASH = f"$3$4294967296256${SALT}$Hr8DkrMC7YI7dZ6dfFC5H2qFFr1gsu+Y+rWkxwT+/eo="
 
 ARN = "arn:aws:iam::123456789012:user/automation"

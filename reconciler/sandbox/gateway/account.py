@@ -83,8 +83,9 @@ class Account:
 
     def reset(self) -> None:
         """Bring the account back to what it began with."""
-        for backends in (iam_backends, sts_backends, secretsmanager_backends):
-            backends.reset()
+        self._iam(ACCOUNT).reset()
+        self._sts().reset()
+        secretsmanager_backends[ACCOUNT].reset()
         self._sessions.clear()
         iam = self._iam(ACCOUNT)
         user = iam.create_user(REGION, AUTOMATION)

@@ -19,7 +19,7 @@ def with_ml_commons(request: Incoming, answer: Answer) -> Answer:
         lines = answer.body.decode().splitlines(keepends=True)
         body = "".join(line + _added(line) for line in lines).encode()
         return Answer(answer.status, answer.headers, body)
-    if request.path == "/_cat/plugins" or request.path == "/_nodes" or request.path.startswith("/_nodes/"):
+    if request.path in {"/_cat/plugins", "/_nodes"} or request.path.startswith("/_nodes/"):
         return Answer(answer.status, answer.headers, json.dumps(_extended(json.loads(answer.body))).encode())
     return answer
 

@@ -217,7 +217,7 @@ class Deployments:
             await self.load(model_id, model)
         except Refusal as refusal:
             self._stuck.add(model_id)
-            if refusal.status == 404:  # noqa: PLR2004
+            if refusal.status == 404:
                 raise status_error(404, f"Failed to find connector:{model.get('connector_id')}") from None
             raise
 

@@ -79,7 +79,7 @@ class Pipelines:
         """Whether there may be a search pipeline with our processors; False when there never was one."""
         if self._has_search is None:
             status, body = await self._node.request("GET", _SEARCH)
-            self._has_search = status == 200 and _MARK in json.dumps(body)  # noqa: PLR2004
+            self._has_search = status == 200 and _MARK in json.dumps(body)
         return self._has_search
 
     async def read_search(self) -> dict[str, Document]:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from reconciler.canonical.json import Json
 from reconciler.sandbox.mlcommons.answers import Cause, failure, illegal_argument, node_refusal
 from reconciler.sandbox.mlcommons.templates import substitute
-from reconciler.sandbox.mlcommons.values import Document, compact, document, listed, parameter_map, string, strings
+from reconciler.sandbox.mlcommons.values import Document, compact, document, listed, parameter_map, string
 from reconciler.sandbox.protocol import NodeClient
 
 _ESCAPE = (
     "String escape(def input) {\n"
     '  if (input.contains("\\\\")) { input = input.replace("\\\\", "\\\\\\\\"); }\n'
     '  if (input.contains("\\"")) { input = input.replace("\\"", "\\\\\\""); }\n'
-    "  if (input.contains('\\r')) { input = input.replace('\\r', '\\\\r'); }\n"
-    "  if (input.contains('\\t')) { input = input.replace('\\t', '\\\\t'); }\n"
-    "  if (input.contains('\\n')) { input = input.replace('\\n', '\\\\n'); }\n"
-    "  if (input.contains('\\b')) { input = input.replace('\\b', '\\\\b'); }\n"
-    "  if (input.contains('\\f')) { input = input.replace('\\f', '\\\\f'); }\n"
+    "  if (input.contains('\r')) { input = input.replace('\r', '\\\\r'); }\n"
+    "  if (input.contains('\t')) { input = input.replace('\t', '\\\\t'); }\n"
+    "  if (input.contains('\n')) { input = input.replace('\n', '\\\\n'); }\n"
+    "  if (input.contains('\b')) { input = input.replace('\b', '\\\\b'); }\n"
+    "  if (input.contains('\f')) { input = input.replace('\f', '\\\\f'); }\n"
     "  return input;\n}\n"
 )
 

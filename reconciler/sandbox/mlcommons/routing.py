@@ -36,7 +36,7 @@ Handler = Callable[[Call], Awaitable[MlResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` is relative to `/_plugins/_ml`, with `{names}`; `action` is what follows `cluster:admin/opensearch/ml/`."""
+    """`path` is relative to `/_plugins/_ml`, with `{names}`; `action` is the cluster permission that it takes."""
 
     method: str
     path: str

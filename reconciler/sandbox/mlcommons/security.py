@@ -13,7 +13,8 @@ from reconciler.sandbox.mlcommons.answers import failure, node_refusal
 from reconciler.sandbox.mlcommons.values import Document, document, string, strings
 from reconciler.sandbox.protocol import NodeClient
 
-_KEPT_SECONDS = 1.0
+_KEPT_SECONDS = 60.0
+_UNSETTLED_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,17 @@ def _matcher(pattern: str) -> re.Pattern[str]:
 
 
 class Security:
-    """Identity and cluster permissions. Roles and action groups are kept for a second."""
+    """Identity and cluster permissions. Roles and action groups are kept until one is about to change."""
 
     def __init__(self, node: NodeClient) -> None:
         self._node = node
         self._kept: dict[str, tuple[float, Document]] = {}
+        self._unsettled_until = 0.0
+
+    def forget(self) -> None:
+        """Read roles anew, and keep none for a while: a change of them is on its way to the node."""
+        self._kept.clear()
+        self._unsettled_until = time.monotonic() + _UNSETTLED_SECONDS
 
     async def caller(self, auth_headers: Mapping[str, str]) -> Caller:
         """The user behind `auth_headers`; refuses with the node's own answer (401) when it does not know him."""
@@ -111,7 +118,8 @@ class Security:
             return kept[1]
         status, body = await self._node.request("GET", path)
         found = document(document(body).get(name)) if status == 200 else {}
-        self._kept[path] = (time.monotonic(), found)
+        if time.monotonic() > self._unsettled_until:
+            self._kept[path] = (time.monotonic(), found)
         return found
 
 

@@ -188,5 +188,6 @@ def _syntax_refusal(text: str, error: json.JSONDecodeError) -> Refusal:
         )
         return failure("json_e_o_f_exception", reason, 400)
     found = text[error.pos]
-    reason = f"Unexpected character ('{found}' (code {ord(found)})): {error.msg}\n at {_SOURCE.format(error.lineno, error.colno)}"
+    place = _SOURCE.format(error.lineno, error.colno)
+    reason = f"Unexpected character ('{found}' (code {ord(found)})): {error.msg}\n at {place}"
     return failure("json_parse_exception", reason, 400)

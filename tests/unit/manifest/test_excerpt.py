@@ -115,7 +115,7 @@ def test_secrets_are_not_quoted(text: str, number: int, shown: str) -> None:
     ],
 )
 def test_what_is_no_secret_is_quoted(text: str) -> None:
-    last = text.split("\n")[-1]
+    last = text.rpartition("\n")[2]
     found = excerpt(Position("f", text.count("\n") + 1, 1), lines_of(text))
     assert found
     assert found.text == last

@@ -1,5 +1,6 @@
 """Files and folders to one manifest."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from reconciler.manifest.load import (
     FileSecret,
     Lifecycle,
     ManagedSecret,
+    Manifest,
     OpenSearchTarget,
     SigV4Auth,
     load,
@@ -20,7 +22,7 @@ from reconciler.manifest.schema import Schemas
 from reconciler.manifest.templates import Reference, Template
 from reconciler.manifest.variables import Inputs
 
-from .conftest import LoadText
+LoadText = Callable[..., Manifest]
 
 WHOLE = """\
 $schema: ../schema.json
@@ -126,7 +128,8 @@ def test_ways_to_sign(load_text: LoadText, stated: str, expected: SigV4Auth | Ba
     "password", ["hunter2", "${var.p}", "x${env.P}", "${secret.p}${secret.p}", "${target.region}", "5"]
 )
 def test_passwords_are_references(load_text: LoadText, password: str) -> None:
-    text = f"manifest: m\nvariables: {{p: x}}\nsecrets: {{p: {{env: P}}}}\ntarget: {{opensearch: {{auth: {{username: u, password: '{password}'}}}}}}\n"
+    auth = f"{{username: u, password: '{password}'}}"
+    text = f"manifest: m\nvariables: {{p: x}}\nsecrets: {{p: {{env: P}}}}\ntarget: {{opensearch: {{auth: {auth}}}}}\n"
     with pytest.raises(ReconcilerError) as caught:
         load_text(text)
     assert [(p.code, p.address) for p in caught.value.problems] == [("wrong-value", "target.opensearch.auth.password")]
@@ -220,9 +223,8 @@ def test_paths_that_lead_nowhere(path: str, schemas: Schemas, tmp_path: Path) ->
 
 def test_templates_are_only_checked_for_what_is_known(load_text: LoadText) -> None:
     role = "${iam_roles.r.arn}"
-    good = load_text(
-        f"manifest: m\nconnectors: {{a: {{protocol: '{role}', retries: '{role}', sign_as: '{role}/x', sharing: '{role}'}}}}\n"
-    )
+    fields = f"{{protocol: '{role}', retries: '{role}', sign_as: '{role}/x', sharing: '{role}'}}"
+    good = load_text(f"manifest: m\nconnectors: {{a: {fields}}}\n")
     assert len(good.objects) == 1
     with pytest.raises(ReconcilerError) as caught:
         load_text(f"manifest: m\nconnectors: {{a: {{protocol: http, retries: 'x{role}'}}}}\n")
@@ -232,7 +234,8 @@ def test_templates_are_only_checked_for_what_is_known(load_text: LoadText) -> No
 def test_values_from_outside_and_secrets_are_not_in_messages(load_text: LoadText) -> None:
     text = (
         "manifest: m\nconnectors:\n  a:\n    protocol: ${env.TOKEN}\n    retries: ${env.TOKEN}\n"
-        "    credential: {key: 12345678, list: [hunter2]}\n    sharing: ${var.token}\nvariables: {token: {type: string}}\n"
+        "    credential: {key: 12345678, list: [hunter2]}\n    sharing: ${var.token}\n"
+        "variables: {token: {type: string}}\n"
     )
     with pytest.raises(ReconcilerError) as caught:
         load_text(text, inputs=Inputs({"token": "s3cr3t-v"}, {"TOKEN": "s3cr3t-e"}))

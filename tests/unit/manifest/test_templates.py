@@ -7,6 +7,7 @@ from reconciler.manifest.templates import (
     Reference,
     Template,
     TemplateError,
+    Value,
     holds_template,
     parse,
     references,
@@ -117,7 +118,7 @@ def test_only_a_lone_reference_is_whole() -> None:
 
 def test_references_inside_values_come_with_their_paths() -> None:
     x, y = Reference("var", "x"), Reference("models", "y", "id")
-    value = {"a": [1, Template((x,))], "b": {"c": Template(("-", y, x))}, "d": "text"}
+    value: Value = {"a": [1, Template((x,))], "b": {"c": Template(("-", y, x))}, "d": "text"}
     assert list(references(value)) == [(("a", 1), x), (("b", "c"), y), (("b", "c"), x)]
     assert holds_template(value)
     assert not holds_template({"d": ["text", None, 1]})

@@ -1,14 +1,16 @@
 """Where values of variables come from, and what becomes of them."""
 
+from collections.abc import Callable
+
 import pytest
 
 from reconciler.canonical.json import Json
 from reconciler.errors import ReconcilerError
-from reconciler.manifest.load import Declared
+from reconciler.manifest.load import Declared, Manifest
 from reconciler.manifest.templates import Reference, Template
 from reconciler.manifest.variables import Inputs
 
-from .conftest import LoadText
+LoadText = Callable[..., Manifest]
 
 
 def load_one(load_text: LoadText, variables: str, tags: str, inputs: Inputs | None = None) -> Declared:

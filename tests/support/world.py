@@ -1,0 +1,142 @@
+"""An AWS account, an OpenSearch domain and the ledger's index in memory: they answer what kinds and ledger ask.
+
+Nothing that goes in or comes out is shared with the asker. What is emulated was measured on the real services; what
+they were not asked yet they refuse, so that a new request fails a test rather than passes unseen.
+"""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.canonical.json import Json
+from reconciler.kinds.iam_roles import MARK
+from reconciler.model.request import Answer, Request, Service
+from tests.support.account import Account
+from tests.support.domain import Delays, Domain
+from tests.support.index import Index
+from tests.support.refusal import Doc, Refused
+
+_MAKES: Mapping[str, str] = {
+    "CreateRole": "iam_roles",
+    "POST /_plugins/_ml/connectors/_create": "connectors",
+    "POST /_plugins/_ml/model_groups/_register": "model_groups",
+    "POST /_plugins/_ml/models/_register": "models",
+}
+
+
+class World:
+    """All that a manifest can reach. `now` is its time in seconds; `made` counts by kind what was created."""
+
+    def __init__(self, *, search: float = 0.0, deploy: float = 0.0, settling: float = 0.0, page: int = 100) -> None:
+        self.now = 0.0
+        self.made: Counter[str] = Counter()
+        self.account = Account(settling=settling, page=page)
+        self.domain = Domain(self.account.has, Delays(search, deploy))
+        self.ledger = Index()
+
+    def copy(self) -> "World":
+        """A world of its own that begins where this one is."""
+        return copy.deepcopy(self)
+
+    def send(self, request: Request) -> Answer:
+        """Carry one request out. It must hold plain JSON only: a template that was not filled in is a TypeError."""
+        try:
+            found = self._answer(request)
+        except Refused as refusal:
+            return Answer(refusal.status, {"error": refusal.reason}, refusal.code, refusal.reason)
+        if request.operation in _MAKES:
+            self.made[_MAKES[request.operation]] += 1
+        return Answer(200, json.loads(json.dumps(found)))
+
+    def _answer(self, request: Request) -> Doc:
+        body = json.loads(json.dumps(request.body))
+        if request.service in (Service.IAM, Service.STS):
+            return self.account.answer(request.operation, json.loads(json.dumps(dict(request.parameters))), self.now)
+        path = request.path.partition("?")[0]
+        if request.service is Service.LEDGER:
+            return self.ledger.answer(request.method, path, body)
+        return self.domain.answer(request.method, path, request.query, body, request.identity, self.now)
+
+    def state(self) -> Json:
+        """Everything there is but the ledger, without ids and times: equal states are the same to their users."""
+        domain = self.domain
+        names = {
+            one: f"<{kind} {document['name']}>"
+            for kind, collection in _collections(domain).items()
+            for one, document in collection.items()
+        }
+        roles = {
+            name: {
+                **{key: value for key, value in role.items() if key not in ("RoleId", "settled")},
+                "attached": sorted(role["attached"]),
+                "tags": {key: value for key, value in role["tags"].items() if key != MARK},
+                "marked": MARK in role["tags"],
+            }
+            for name, role in self.account.roles.items()
+        }
+        mappings = {
+            name: {key: sorted(value) if isinstance(value, list) else value for key, value in mapping.items()}
+            for name, mapping in domain.mappings.items()
+        }
+        settings = {
+            key: sorted(value) if isinstance(value, list) else value for key, value in domain.persistent.items()
+        }
+        objects = {
+            kind: sorted((_renamed(document, names) for document in collection.values()), key=_text)
+            for kind, collection in _collections(domain).items()
+        }
+        found: Json = json.loads(
+            json.dumps({"roles": roles, "settings": settings, "mappings": mappings, **objects}, sort_keys=True)
+        )
+        return found
+
+    def rows(self, manifest: str) -> Json:
+        """The ledger's rows of a manifest, by address, without ids, fingerprints' values and times."""
+        names = {
+            one: f"<{kind} {document['name']}>"
+            for kind, collection in _collections(self.domain).items()
+            for one, document in collection.items()
+        }
+        roles = {role["RoleId"]: f"<iam_roles {role['RoleName']}>" for role in self.account.roles.values()}
+        found: Json = _renamed(
+            {
+                address: {key: value for key, value in row.items() if key not in ("at", "fingerprints")}
+                for address, row in sorted(self.ledger.rows(manifest).items())
+            },
+            {**names, **roles},
+        )
+        return found
+
+    def intents(self, manifest: str) -> list[str]:
+        """The addresses whose rows say that something was about to be done."""
+        return [address for address, row in self.ledger.rows(manifest).items() if row["intent"] is not None]
+
+    def count(self) -> Counter[str]:
+        """How many objects there are by kind."""
+        found = Counter({kind: len(collection) for kind, collection in _collections(self.domain).items()})
+        found["iam_roles"] = len(self.account.roles)
+        return found
+
+
+def _collections(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
+    return {
+        "connectors": domain.connectors.documents,
+        "model_groups": domain.groups.documents,
+        "models": domain.models.documents,
+    }
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, dict):
+        return {key: _renamed(member, names) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_renamed(member, names) for member in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
