@@ -85,7 +85,8 @@ def stale(saved: Saved, plan: Plan) -> list[Problem]:
     for address in dict.fromkeys((*saved.expected, *now)):
         then, current = saved.expected.get(address), now.get(address)
         if canonical_text(then) != canonical_text(current):
-            message = f"{_moved(then, current)} changed since the plan was made"
+            what = _moved(then, current)
+            message = f"{what} changed since the plan was made" if current is not None else "it has been changed already"
             problems.append(Problem("stale-plan", message, address=address, hint="make the plan again"))
     return problems
 

@@ -1,6 +1,7 @@
 """Plans and results as lines of styled text. `plain` of a line is what a terminal without colour shows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from rich.text import Text
 
@@ -37,6 +38,7 @@ VERBS: Mapping[Action, str] = {
 """For each action, the verb of progress lines."""
 
 _COLUMN = 48
+_SIGNS = ("+ ", "- ", "~ ")
 
 
 def heading(plan: Plan) -> Text:
@@ -197,25 +199,39 @@ def _whole(rule: Rule, field: FieldChange, value: Value, sign: str) -> Iterator[
 
 
 def _differences(fields: Iterable[FieldChange]) -> Iterator[Text]:
-    for field in fields:
-        path = dotted(field.path)
-        if field.text.startswith(("+ ", "- ", "~ ")):
-            line = Text.assemble(f"      {path}: ", (field.text, _sign_style(field.text)))
-        elif field.before == field.after:
-            line = Text.assemble(f"      {path}: ", (f"~ {field.text}", "yellow"))
-        elif field.before is None:
-            line = Text.assemble(f"      {path}: ", (f"+ {plain(field.after)}", "green"))
-        elif field.after is None:
-            line = Text.assemble(f"      {path}: ", (f"- {plain(field.before)}", "red"))
+    """Field by field what differs; what happens inside one policy statement stands together under it."""
+    for (text, head), group in groupby(fields, key=lambda field: (field.text, field.path[:-1])):
+        found = list(group)
+        if text and not text.startswith(_SIGNS) and found[0].before != found[0].after:
+            line = Text.assemble(f"      {dotted(head)}: ", (f"~ {text}", "yellow"))
+            yield _marked(line, any(field.widens for field in found))
+            for field in found:
+                yield _difference(field, f"        {field.path[-1]}: ")
         else:
-            line = Text.assemble(f"      {path}: ", (f"- {shown(field.before)}", "red"), "  ", (f"+ {shown(field.after)}", "green"))
-        if field.text and field.before != field.after and not field.text.startswith(("+ ", "- ", "~ ")):
-            line.append(f"   {field.text}", "dim")
-        if field.write_only:
-            line.append("   (write-only)", "dim")
-        if field.widens:
-            line.append("     widens privileges", "bold yellow")
-        yield line
+            for field in found:
+                yield _marked(_difference(field, f"      {dotted(field.path)}: "), field.widens)
+
+
+def _difference(field: FieldChange, head: str) -> Text:
+    if field.text.startswith(_SIGNS):
+        line = Text.assemble(head, (field.text, _sign_style(field.text)))
+    elif field.before == field.after:
+        line = Text.assemble(head, (f"~ {field.text}", "yellow"))
+    elif field.before is None:
+        line = Text.assemble(head, (f"+ {plain(field.after)}", "green"))
+    elif field.after is None:
+        line = Text.assemble(head, (f"- {plain(field.before)}", "red"))
+    else:
+        line = Text.assemble(head, (f"- {shown(field.before)}", "red"), "  ", (f"+ {shown(field.after)}", "green"))
+    if field.write_only:
+        line.append("   (write-only)", "dim")
+    return line
+
+
+def _marked(line: Text, widens: bool) -> Text:
+    if widens:
+        line.append("     widens privileges", "bold yellow")
+    return line
 
 
 def _sign_style(text: str) -> str:

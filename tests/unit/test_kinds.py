@@ -213,7 +213,6 @@ def _request(request: Request) -> dict[str, Any]:
         "parameters": {} if request.method else {key: _sent(value) for key, value in request.parameters.items()},
         "body": _plain(request.body),
         "as": request.identity,
-        "expect": sorted(request.expect),
         "repeat": str(request.repeat) if request.repeat is not Repeat.SAFE else "",
     }
     return {key: value for key, value in shown.items() if value not in (None, "", [], {})}

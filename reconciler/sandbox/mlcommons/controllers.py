@@ -12,7 +12,10 @@ from reconciler.sandbox.mlcommons.settings import LiveSettings
 from reconciler.sandbox.mlcommons.values import Document, Part, document, parse_body, string
 from reconciler.sandbox.protocol import MlResponse
 
-_DISABLED = 'Controller is currently disabled. To enable it, update the setting "plugins.ml_commons.controller_enabled" to true.'
+_DISABLED = (
+    "Controller is currently disabled. To enable it, update the setting "
+    '"plugins.ml_commons.controller_enabled" to true.'
+)
 
 
 class Controllers:

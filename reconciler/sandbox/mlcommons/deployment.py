@@ -38,7 +38,7 @@ class Deployed:
 
 @dataclass(slots=True)
 class Durations:
-    """How long the predictions of a model took, in milliseconds: whole requests, and the remote calls that succeeded."""
+    """How long the predictions of a model took, in milliseconds: whole requests, and successful remote calls."""
 
     requests: list[float] = field(default_factory=list)
     inferences: list[float] = field(default_factory=list)

@@ -1,0 +1,157 @@
+"""What the commands do, over a world: plan, apply and destroy manifests that are given as plain mappings."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+from reconciler.canonical.json import Json
+from reconciler.execute import Edge, Report, Result, execute
+from reconciler.kinds import load_kinds
+from reconciler.manifest.load import AwsTarget, Declared, Lifecycle, Manifest, OpenSearchTarget, SigV4Auth, Target
+from reconciler.manifest.schema import load_schemas
+from reconciler.manifest.templates import Value, parse
+from reconciler.model.change import Action, Change
+from reconciler.model.kind import Kind
+from reconciler.model.objects import Address, Desired
+from reconciler.plan.decide import Permissions, decide
+from reconciler.plan.plan import Plan
+from reconciler.plan.survey import Question, introduce, survey
+from reconciler.runner import Runner, reading_only
+from tests.support.account import ACCOUNT
+from tests.support.exchange import Faults, WorldExchange, nothing
+from tests.support.world import World
+
+Sections: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Json]]]
+"""A manifest's objects: fields by name by kind, references as text."""
+
+_ENGINE_KEYS = frozenset({"adopt", "lifecycle", "depends_on"})
+_TARGET = Target(
+    AwsTarget(region="us-east-1", account_id=ACCOUNT),
+    OpenSearchTarget("https://domain.test", "demo", SigV4Auth()),
+)
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """All kinds with their real schemas."""
+    return load_kinds(load_schemas(Path(__file__).parents[2] / "schemas"))
+
+
+def templated(value: Json) -> Value:
+    """A manifest's value with its references as templates."""
+    if isinstance(value, str):
+        return parse(value, {name: kind.schema.attributes for name, kind in kinds().items()})
+    if isinstance(value, Mapping):
+        return {key: templated(member) for key, member in value.items()}
+    if isinstance(value, Sequence):
+        return [templated(member) for member in value]
+    return value
+
+
+def desired(sections: Sections) -> dict[Address, Desired]:
+    """A manifest's objects as planning takes them."""
+    found = {}
+    for kind, objects in sections.items():
+        schema = kinds()[kind].schema
+        for name, stated in objects.items():
+            own = {key: templated(value) for key, value in stated.items() if key not in _ENGINE_KEYS}
+            needed = stated.get("depends_on", ())
+            lifecycle = stated.get("lifecycle")
+            assert isinstance(needed, Sequence)
+            address = Address(kind, name)
+            found[address] = Desired(
+                address,
+                {**({schema.name_field: name} if schema.name_field else {}), **own},
+                frozenset(Address.parse(str(one)) for one in needed),
+                stated.get("adopt") is True,
+                Lifecycle(**lifecycle) if isinstance(lifecycle, dict) else Lifecycle(),
+            )
+    return found
+
+
+def manifest(name: str, objects: Sequence[Declared] = ()) -> Manifest:
+    """A manifest of no objects for the world's account and domain."""
+    return Manifest(name=name, target=_TARGET, objects=tuple(objects), secrets={}, verify=(), files=())
+
+
+@dataclass
+class Seen:
+    """A progress that remembers."""
+
+    begun: list[Address] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    def started(self, change: Change) -> None:
+        self.begun.append(change.address)
+
+    def ended(self, result: Result) -> None:
+        self.results.append(result)
+
+
+@dataclass
+class Bench:
+    """One manifest's owner. Each call is a process of its own: it knows what the world and its ledger say.
+
+    `secrets` are the values of the manifest's secrets; `exchange` is the one of the last call.
+    """
+
+    world: World
+    name: str = "chain"
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    exchange: WorldExchange = field(init=False)
+    progress: Seen = field(init=False, default_factory=Seen)
+
+    def plan(self, sections: Sections, permissions: Permissions = Permissions()) -> Plan:  # noqa: B008
+        """What would be done. Nothing is written."""
+        self.exchange = WorldExchange(self.world, secrets=self.secrets)
+        return self._plan(Runner(self.exchange, guard=reading_only), sections, permissions)
+
+    def apply(
+        self,
+        sections: Sections,
+        permissions: Permissions = Permissions(),  # noqa: B008
+        *,
+        faults: Faults = nothing,
+        seed: int | None = None,
+    ) -> Report:
+        """Plan and carry out. AssertionError when the plan has problems."""
+        order = None if seed is None else random.Random(seed)
+        self.exchange = WorldExchange(self.world, faults=faults, order=order, secrets=self.secrets)
+        runner = Runner(self.exchange, jitter=lambda: 0.5)
+        plan = self._plan(runner, sections, permissions)
+        assert not plan.errored, plan.problems
+        return self.carry_out(runner, plan)
+
+    def carry_out(self, runner: Runner, plan: Plan) -> Report:
+        """Carry a plan out."""
+        self.progress = Seen()
+        edge = Edge(
+            timestamp=lambda: f"2026-01-01T00:00:{self.world.now % 60:09.6f}Z",
+            new_id=lambda: "ledger-1",
+            read_secret=lambda name: self.secrets[name],
+            monotonic=lambda: self.world.now,
+        )
+        return execute(runner, plan, edge, self.progress)
+
+    def destroy(self, permissions: Permissions = Permissions(), *, seed: int | None = None) -> Report:  # noqa: B008
+        """Apply a manifest without objects."""
+        return self.apply({}, permissions, seed=seed)
+
+    def _plan(self, runner: Runner, sections: Sections, permissions: Permissions) -> Plan:
+        question = Question(manifest(self.name), kinds(), "us-east-1", self.secrets.get)
+        context = introduce(runner, question)
+        return decide(survey(runner, question, context, desired(sections)), permissions)
+
+
+def actions(plan: Plan) -> dict[str, Action]:
+    """The plan's changes that do something, by address."""
+    return {str(change.address): change.action for change in plan.pending}
+
+
+def outcome(report: Report) -> list[str]:
+    """What did not go well in a report, as text."""
+    failed = [f"{one.change.address}: {one.status}: {one.error!r}" for one in report.results if one.status != "done"]
+    return failed + [f"{address}: {text}" for address, text in report.differing.items()]
