@@ -12,7 +12,6 @@ import re
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.sandbox.settings import (
@@ -250,24 +248,31 @@ def _holder(folder: Path) -> int | None:
 def _start(settings: Settings, folder: Path, progress: Callable[[str], None]) -> SandboxInfo:
     with (folder / "daemon.log").open("wb") as log, (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.sandbox.daemon", str(folder)],
-            stdin=lock,  # the daemon's open file holds the lock from here on, until the daemon is gone
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
-        )
-        lock.write(str(daemon.pid))
-    assert daemon.stdout is not None
+        heard, told = os.pipe()
+        try:
+            pid = _spawn(folder, lock.fileno(), told, log.fileno())
+        finally:
+            os.close(told)
+        lock.write(str(pid))
     try:
-        _await_ready(daemon.stdout, progress, folder)
+        _await_ready(heard, progress, folder)
     except BaseException:
-        _end(daemon.pid, folder)
+        _end(pid, folder)
         raise
     finally:
-        daemon.stdout.close()
-    return SandboxInfo(settings, read_endpoints(folder / "endpoints.json"), folder, daemon.pid)
+        os.close(heard)
+    return SandboxInfo(settings, read_endpoints(folder / "endpoints.json"), folder, pid)
+
+
+def _spawn(folder: Path, lock: int, output: int, log: int) -> int:
+    """Start the daemon, apart from this process; its standard input is the lock, which it so holds while it lives."""
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "reconciler.sandbox.daemon", str(folder)],
+        {**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+        file_actions=[(os.POSIX_SPAWN_DUP2, given, standard) for standard, given in enumerate((lock, output, log))],
+        setsid=True,
+    )
 
 
 def _import_path() -> Iterator[str]:
@@ -277,7 +282,7 @@ def _import_path() -> Iterator[str]:
         yield given
 
 
-def _await_ready(output: IO[bytes], progress: Callable[[str], None], folder: Path) -> None:
+def _await_ready(output: int, progress: Callable[[str], None], folder: Path) -> None:
     deadline = time.monotonic() + START_DEADLINE
     for line in _lines(output, deadline):
         said = json.loads(line)
@@ -303,11 +308,11 @@ def _problem(code: str, message: str, hint: str, facts: list[list[str]]) -> Prob
     return Problem(code, message, hint=hint, facts=tuple((label, text) for label, text in facts))
 
 
-def _lines(output: IO[bytes], deadline: float) -> Iterator[bytes]:
+def _lines(output: int, deadline: float) -> Iterator[bytes]:
     """The lines of a pipe until it is closed or the deadline has passed."""
     pending = b""
     while (left := deadline - time.monotonic()) > 0 and select.select([output], [], [], left)[0]:
-        read = os.read(output.fileno(), 65536)
+        read = os.read(output, 65536)
         if not read:
             return
         *whole, pending = (pending + read).split(b"\n")

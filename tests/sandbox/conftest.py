@@ -4,108 +4,59 @@
 `self_managed_sandbox` are the same without the reset.
 """
 
-import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
-import boto3
-import httpx
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.credentials import Credentials
 
 from reconciler.sandbox import lifecycle
-from reconciler.sandbox.lifecycle import SandboxInfo
-from reconciler.sandbox.settings import ACCOUNT, AUTOMATION_ARN, REGION, Options
+from reconciler.sandbox.settings import Options
+from tests.sandbox.bed import Bed
+
+_NAME = re.compile(r"test-(\d+)-.+")
 
 
-@dataclass(frozen=True)
-class Bed:
-    """A running sandbox and how a test reaches it."""
-
-    name: str
-    info: SandboxInfo
-    env: Mapping[str, str]
-
-    @property
-    def automation(self) -> Credentials:
-        """The access key of the user `automation`."""
-        return Credentials(self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"])
-
-    def aws(self, service: str, by: Credentials | None = None) -> Any:
-        """A boto3 client of the sandbox's account."""
-        who = by or self.automation
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            region_name=REGION,
-            endpoint_url=self.env["AWS_ENDPOINT_URL"],
-            aws_access_key_id=who.access_key,
-            aws_secret_access_key=who.secret_key,
-            aws_session_token=who.token,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-
-    def assume(self, role_arn: str) -> Credentials:
-        """A session of a role that trusts the user `automation`."""
-        got = self.aws("sts").assume_role(RoleArn=role_arn, RoleSessionName="session")["Credentials"]
-        return Credentials(got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        by: Credentials | tuple[str, str] | None = None,
-        json: Any = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """One request to the domain: signed with credentials, or with a name and password, or as nobody."""
-        url = f"{self.env['OPENSEARCH_URL']}{path}"
-        request = httpx.Request(method, url, json=json, headers=headers)
-        if isinstance(by, Credentials):
-            kept = {name: value for name, value in request.headers.items() if name == "content-type"}
-            signing = AWSRequest(method=method, url=url, data=request.content, headers=kept)
-            SigV4Auth(by, "es", REGION).add_auth(signing)
-            request.headers.update(dict(signing.headers.items()))
-        with self.client() as client:
-            return client.send(request, auth=by if isinstance(by, tuple) else None)
-
-    def client(self) -> httpx.Client:
-        """A client that trusts the sandbox's authority."""
-        trust = ssl.create_default_context(cafile=self.env["CURL_CA_BUNDLE"])
-        return httpx.Client(verify=trust, timeout=60, trust_env=False)
-
-    @property
-    def master(self) -> tuple[str, str]:
-        """The name and password of the internal master user."""
-        return self.env["OPENSEARCH_USERNAME"], self.env["OPENSEARCH_PASSWORD"]
-
-    def role(self, name: str, *statements: Mapping[str, Any], trust: Any = None, path: str = "/") -> str:
-        """Make a role with an inline policy, trusting the user `automation` by default; returns its ARN."""
-        principal = trust or {"AWS": AUTOMATION_ARN}
-        iam = self.aws("iam")
-        document = policy({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})
-        iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=document)
-        if statements:
-            iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy(*statements))
-        return f"arn:aws:iam::{ACCOUNT}:role{path}{name}"
+@pytest.fixture(scope="session")
+def aws_sandbox() -> Iterator[Bed]:
+    """A sandbox with the AWS flavour's domain."""
+    yield from _running("aws", Options("aws"))
 
 
-def policy(*statements: Mapping[str, Any]) -> str:
-    """A policy document of these statements."""
-    from json import dumps
+@pytest.fixture(scope="session")
+def self_managed_sandbox() -> Iterator[Bed]:
+    """A sandbox with a self-managed domain that believes what callers say of themselves by proxy headers."""
+    yield from _running("self-managed", Options("self-managed", trust_proxy_headers=True))
 
-    return dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+@pytest.fixture
+def aws(aws_sandbox: Bed) -> Bed:
+    """The AWS flavour, as it was when it started."""
+    lifecycle.reset(aws_sandbox.name)
+    return aws_sandbox
 
 
-def _running(name: str, options: Options, home: pytest.TempPathFactory) -> Iterator[Bed]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECONCILER_SANDBOX_HOME", str(home.mktemp("sandboxes")))
-        info = lifecycle.up(name, options)
-        try:
-            yield Bed(name, info, lifecycle.env(name))
-        finally:
+@pytest.fixture
+def self_managed(self_managed_sandbox: Bed) -> Bed:
+    """The self-managed flavour, as it was when it started."""
+    lifecycle.reset(self_managed_sandbox.name)
+    return self_managed_sandbox
+
+
+def _running(kind: str, options: Options) -> Iterator[Bed]:
+    _stop_leftovers()
+    name = f"test-{os.getpid()}-{kind}"
+    info = lifecycle.up(name, options)
+    try:
+        yield Bed(name, info, lifecycle.env(name))
+    finally:
+        lifecycle.down(name)
+
+
+def _stop_leftovers() -> None:
+    """Stop what a killed run of the tests has left."""
+    for name in lifecycle.names():
+        run = _NAME.fullmatch(name)
+        if run and not Path(f"/proc/{run[1]}").exists():
             lifecycle.down(name)

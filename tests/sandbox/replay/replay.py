@@ -66,11 +66,11 @@ def load(path: Path) -> list[Row]:
         Row(
             entry["seq"],
             entry["name"],
-            entry["as"],
+            entry.get("as"),
             entry["method"],
             entry["path"],
-            entry["request_headers"] or {},
-            entry["request_body"],
+            entry.get("request_headers") or {},
+            entry.get("request_body"),
             entry["status"],
             entry["response_body"],
         )
