@@ -16,6 +16,7 @@ from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Steps, call
 
 _SETTINGS = "/_cluster/settings"
+_UNSET = ":unset"
 
 
 class ClusterSettings(Kind):
@@ -68,20 +69,29 @@ class ClusterSettings(Kind):
                     yield Fault("wrong-value", (name, index), f"not a regular expression: {error}", "correct it")
 
     def prior(self, live: Live, fields: Iterable[str]) -> Mapping[str, Json]:
-        """Lists as they were, the defaults among them; scalars only where somebody had set them."""
-        persistent = live.detail
-        return {
-            name: live.fields.get(name) if self.schema.rule.member(name).additive else persistent.get(name)
-            for name in fields
-        }
+        """Lists as they were, the defaults among them; scalars only where somebody had set them.
+
+        The service stops naming the default of a list once it is set, so it is noted which lists nobody had set.
+        """
+        found: dict[str, Json] = {}
+        for name in fields:
+            if self.schema.rule.member(name).additive:
+                found[name] = live.fields.get(name)
+                found[name + _UNSET] = name not in live.detail
+            else:
+                found[name] = live.detail.get(name)
+        return found
 
     def answer(self, request: Request, live: Live | None) -> Answer:
         return Answer(200, {"persistent": live.fields if live else {}, "defaults": {}})
 
     def _list(self, work: Work, name: str, settings: Mapping[str, Json], desired: Sequence[str]) -> Value:
+        """The list to set, or None (back to the default) when that is all that would be left."""
         present = entries(_effective(settings, name))
         after = for_field(work, name, present, desired).result(present)
-        return None if sorted(after) == sorted(entries(_section(settings, "defaults").get(name))) else after
+        prior = (work.row.prior or {}) if work.row else {}
+        default = _section(settings, "defaults").get(name, prior.get(name) if prior.get(name + _UNSET) else None)
+        return None if sorted(after) == sorted(entries(default)) else after
 
     def _as_we_left_it(self, name: str, applied: Json, settings: Mapping[str, Json]) -> bool:
         rule = self.schema.rule.member(name)

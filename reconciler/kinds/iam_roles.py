@@ -30,7 +30,12 @@ class IamRoles(Kind):
         "CreateRole": {"Role": {"RoleId": "(known after apply)"}},
         "GetRole": {"Role": {"RoleId": "(known after apply)"}},
     }
-    to_read = Grants(iam=("iam:GetAccountAuthorizationDetails", "iam:ListRoles", "iam:GetRole"))
+    to_read = Grants(
+        iam=(
+            "iam:GetAccountAuthorizationDetails", "iam:ListRoles", "iam:GetRole", "iam:ListRolePolicies",
+            "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
+        )
+    )  # fmt: skip
     to_write = Grants(
         iam=(
             "iam:CreateRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy",

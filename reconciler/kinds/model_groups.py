@@ -25,7 +25,7 @@ class ModelGroups(MlKind):
         opensearch=(
             "cluster:admin/opensearch/ml/register_model_group",
             "cluster:admin/opensearch/ml/update_model_group",
-            "cluster:admin/opensearch/ml/delete_model_group",
+            "cluster:admin/opensearch/ml/model_groups/delete",
         ),
     )
 

@@ -35,8 +35,7 @@ class Models(MlKind):
             "cluster:admin/opensearch/ml/models/update",
             "cluster:admin/opensearch/ml/models/delete",
             "cluster:admin/opensearch/ml/deploy_model",
-            "cluster:admin/opensearch/ml/undeploy_model",
-            "cluster:admin/opensearch/ml/tasks/get",
+            "cluster:admin/opensearch/ml/undeploy_models",
         ),
     )
 

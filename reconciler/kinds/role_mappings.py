@@ -115,9 +115,12 @@ def _live(name: str, found: Json) -> Live:
 
 
 def _operations(field: str, present: Sequence[str], change: Membership) -> list[dict[str, Json]]:
-    """JSON Patch operations for one list: additions are appended, so that nobody else's entry is rewritten."""
-    if change.remove:
-        return [{"op": "replace", "path": f"/{field}", "value": change.result(present)}]
+    """JSON Patch operations for one list: additions are appended, so that nobody else's entry is rewritten.
+
+    The service drops empty lists, and can not append to one: there the list is written, with nothing to lose.
+    """
+    if change.remove or (change.add and not present):
+        return [{"op": "add", "path": f"/{field}", "value": change.result(present)}]
     return [{"op": "add", "path": f"/{field}/-", "value": entry} for entry in change.add]
 
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import string
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from reconciler.sandbox.security import new_password, user_names
@@ -45,11 +45,11 @@ class Settings:
     name: str
     options: Options
     node_folder: Path
-    passwords: Mapping[str, str]
+    passwords: Mapping[str, str] = field(repr=False)
     access_key_id: str
-    secret_access_key: str
-    model_api_key: str
-    control_token: str
+    secret_access_key: str = field(repr=False)
+    model_api_key: str = field(repr=False)
+    control_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -23,7 +23,7 @@ class Bed:
 
     name: str
     info: SandboxInfo
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
 
     @property
     def automation(self) -> Credentials:

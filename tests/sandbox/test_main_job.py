@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Bed, policy
+from tests.sandbox.bed import Bed, policy
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BEDROCK = MANIFESTS / "deepseek-bedrock.yaml"
@@ -58,7 +58,7 @@ def caller(bed: Bed) -> Any:
 
 
 def hits(bed: Bed, path: str) -> list[dict[str, Any]]:
-    answer = bed.ask("GET", f"{path}/_search", by=caller(bed), json={"query": {"match_all": {}}, "size": 100})
+    answer = bed.ask("GET", f"{path}/_search", by=caller(bed), content={"query": {"match_all": {}}, "size": 100})
     return list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
 
 
@@ -164,11 +164,11 @@ def test_a_role_that_exists_with_a_wrong_trust_policy_is_adopted_and_repaired(aw
 def test_what_others_put_into_shared_lists_stays(aws: Bed) -> None:
     other, endpoint = "arn:aws:iam::123456789012:role/somebody-else", r"^https://models\.example\.com/.*$"
     put = aws.ask(
-        "PUT", "/_plugins/_security/api/rolesmapping/ml_full_access", by=aws.automation, json={"backend_roles": [other]}
+        "PUT", "/_plugins/_security/api/rolesmapping/ml_full_access", by=aws.automation, content={"backend_roles": [other]}
     )
     assert put.status_code == 201
     assert (
-        aws.ask("PUT", "/_cluster/settings", by=aws.automation, json={"persistent": {TRUSTED: [endpoint]}}).status_code
+        aws.ask("PUT", "/_cluster/settings", by=aws.automation, content={"persistent": {TRUSTED: [endpoint]}}).status_code
         == 200
     )
 
@@ -199,11 +199,11 @@ def test_what_changed_by_hand_is_named_and_repaired(aws: Bed) -> None:
     (model,) = hits(aws, "/_plugins/_ml/models")
     assert aws.ask("POST", f"/_plugins/_ml/models/{model['_id']}/_undeploy", by=aws.automation).status_code == 200
     wanted = {"description": "by hand"}
-    assert aws.ask("PUT", f"/_plugins/_ml/models/{model['_id']}", by=aws.automation, json=wanted).status_code == 200
+    assert aws.ask("PUT", f"/_plugins/_ml/models/{model['_id']}", by=aws.automation, content=wanted).status_code == 200
     members = [{"op": "replace", "path": "/backend_roles", "value": []}]
     assert (
         aws.ask(
-            "PATCH", "/_plugins/_security/api/rolesmapping/ml_full_access", by=aws.automation, json=members
+            "PATCH", "/_plugins/_security/api/rolesmapping/ml_full_access", by=aws.automation, content=members
         ).status_code
         == 200
     )

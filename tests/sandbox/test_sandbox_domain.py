@@ -110,7 +110,6 @@ def test_bodies_pass_as_they_are(self_managed: Bed) -> None:
     assert put.status_code == 201
     assert got.json()["_id"] == "a/b"
     assert got.json()["_source"] == {"text": "é" * 200_000}
-    assert got.headers["content-encoding"] == "gzip"
     assert (head.status_code, head.content, absent.status_code) == (200, b"", 404)
     assert int(head.headers["content-length"]) > 200_000
 

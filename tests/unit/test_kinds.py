@@ -3,7 +3,7 @@
 A case is a file `kinds/<kind>/<case>.json`. Its keys:
 
 - `why`: what the case shows
-- `do`: `read`, `look`, `create`, `update`, `delete` or `diff`
+- `do`: `read`, `look`, `create`, `update`, `delete`, `diff` or `check`
 - `name`: the address's name; `thing` when absent
 - `manifest`: the fields as the manifest states them; `${secret.x}` and references stay symbolic
 - `live`: the object as it was read; of a `diff` its `fields` alone matter
@@ -60,7 +60,8 @@ def test_case(file: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_operation_of_a_kind_has_cases(kind: str) -> None:
     done = {json.loads(file.read_text("utf-8"))["do"] for file in FILES if file.parent.name == kind}
-    assert done == {"read", "look", "create", "update", "delete", "diff"}
+    assert done - {"check"} == {"read", "look", "create", "update", "delete", "diff"}
+    assert ("check" in done) == (type(KINDS[kind]).check is not Kind.check)
 
 
 def test_a_connector_comes_after_what_trusts_its_endpoint_and_admits_its_signer() -> None:
@@ -89,8 +90,16 @@ def outcome(kind: Kind, case: Case) -> dict[str, Any]:
     name = case.get("name", "thing")
     fields: Mapping[str, Value] = template(case.get("manifest", {}))
     service_name = kind.schema.service_name(name, fields)
+    if kind.schema.name_field and "manifest" in case:
+        fields = {kind.schema.name_field: service_name, **fields}
     row = _row(Address(kind.name, name), case, service_name)
     do = case["do"]
+    if do == "check":
+        return {
+            "faults": [
+                f"{fault.code} {dotted(fault.path)}: {fault.message} ({fault.hint})" for fault in kind.check(fields)
+            ]
+        }
     if do in ("read", "look"):
         return _reading(kind, case, fields, service_name, row)
     live = _live(case.get("live"), service_name)
@@ -229,7 +238,9 @@ def _reply(step: Call | Pause, answers: tuple[Answer, ...], clock: float) -> Rep
 
 def _answer(stated: Case) -> Answer:
     status = stated.get("status", 200)
-    return Answer(status, stated.get("body"), stated.get("code", str(status) if status >= 400 else ""), stated.get("reason", ""))
+    return Answer(
+        status, stated.get("body"), stated.get("code", str(status) if status >= 400 else ""), stated.get("reason", "")
+    )
 
 
 def _sent(value: Value) -> Any:

@@ -5,7 +5,7 @@ moto answers the API calls; what the gateway must know to judge them is read fro
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from moto.core.config import default_user_config
@@ -60,8 +60,8 @@ class Key:
 
     caller: Caller
     access_key_id: str
-    secret: str
-    token: str | None
+    secret: str = field(repr=False)
+    token: str | None = field(repr=False)
     expires: datetime | None
 
     @property

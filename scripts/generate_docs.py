@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""Makes the pages of docs/ that say what the code says already: kinds, error codes, commands, permissions.
+
+Run it as `.venv/bin/python scripts/generate_docs.py` after a change of a schema, a kind's grants, a code or an option.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from reconciler.canonical.json import Json  # noqa: E402
+from reconciler.errors import CODES  # noqa: E402
+from reconciler.kinds import load_kinds  # noqa: E402
+from reconciler.ledger import INDEX  # noqa: E402
+from reconciler.manifest.schema import load_schemas  # noqa: E402
+from reconciler.model.kind import Grants, Kind, Place  # noqa: E402
+from reconciler.model.schema import Rule, Schema  # noqa: E402
+
+GROUPS: Mapping[str, str] = {
+    "manifest": "The manifest",
+    "plan": "Planning",
+    "service": "The services",
+    "ledger": "Ledger and secrets",
+    "verify": "Test queries",
+    "command": "The command line",
+    "sandbox": "The sandbox",
+}
+"""The headings of the groups of error codes, in the order of the page."""
+
+EXITS: Mapping[str, Mapping[int, str]] = {
+    "plan": {0: "the plan was made", 1: "error", 2: "with `--detailed-exitcode`: there are changes"},
+    "apply": {
+        0: "everything is as planned, and the test queries passed",
+        1: "error, or something failed or was not started",
+    },
+    "destroy": {0: "everything that is the manifest's is gone", 1: "error, or something failed or was not started"},
+    "verify": {0: "all queries passed", 1: "error, or a query failed"},
+    "policy diff": {0: "both mean the same", 1: "error", 2: "they differ"},
+    "sandbox status": {0: "it runs", 1: "error, or it does not run"},
+}
+"""What exit codes mean where it is more than done (0) and error (1)."""
+
+_WIDTH = 100
+_ACCOUNT = Place("us-east-1", "123456789012", domain="search-demo")
+_SIGNED = "connectors"
+
+
+def pages() -> dict[str, str]:
+    """The text of every generated page, by its path below the project's folder."""
+    kinds = load_kinds(load_schemas(ROOT / "schemas"))
+    made = {f"docs/kinds/{name}.md": _kind(kind) for name, kind in kinds.items()}
+    made["docs/errors.md"] = _errors()
+    made["docs/commands.md"] = _commands()
+    made["docs/permissions.md"] = _permissions(kinds)
+    return made
+
+
+def main() -> None:
+    """Write the pages."""
+    for name, text in pages().items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+# kinds
+
+
+def _kind(kind: Kind) -> str:
+    schema = kind.schema
+    example = (ROOT / "docs" / "examples" / f"{kind.name}.yaml").read_text("utf-8")
+    parts = [
+        f"# {schema.document['title']}: `{kind.name}`",
+        str(schema.document["description"]),
+        f"```yaml\n{example}```",
+        "## Fields",
+        _table(("Field", "Type", "Default", "When it changes", "Meaning"), _fields(schema)),
+    ]
+    for heading, rule in _inner(schema.rule):
+        rows = [
+            (f"`{name}`", _type(one), _default(one, name in _required(rule)), _said(one))
+            for name, one in _members(rule)
+        ]
+        parts += [f"### Inside `{heading}`", _table(("Field", "Type", "Default", "Meaning"), rows)]
+    parts += [
+        "Every object may also have `adopt`, `lifecycle` and `depends_on`.",
+        "## What references may ask for",
+        "\n".join(_attributes(kind)) or "Nothing but the fields themselves.",
+        "## Whose it is",
+        _ownership(kind),
+        "## What a change does",
+        _replacement(schema),
+        "## Permissions",
+        _table(
+            ("To", "In IAM", "In OpenSearch"), [("read", *_grants(kind.to_read)), ("change", *_grants(kind.to_write))]
+        ),
+        "Which identity needs them says [Permissions](../permissions.md).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _fields(schema: Schema) -> Iterator[tuple[str, ...]]:
+    for name, rule in _members(schema.rule):
+        change = _on_change(schema, name, rule)
+        yield f"`{name}`", _type(rule), _default(rule, name in _required(schema.rule)), change, _said(rule)
+
+
+def _members(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    yield from rule.members.items()
+    for pattern, one in rule.patterns:
+        yield pattern.pattern.removeprefix("^").removesuffix("$").replace("\\.", ".").replace("[a-z0-9_.]+", "*"), one
+
+
+def _inner(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The fields that have named members of their own."""
+    for name, one in rule.members.items():
+        if one.members:
+            yield name, one
+        elif one.items.members:
+            yield f"{name}[]", one.items
+
+
+def _on_change(schema: Schema, name: str, rule: Rule) -> str:
+    if name in schema.create_only:
+        said = "replaced"
+    elif rule.local:
+        said = "nothing is sent"
+    elif name in schema.write_only:
+        said = "sent again; the service never shows it, so it is compared with what was sent last"
+    elif rule.additive:
+        what = "keys" if _types(rule) == ["object"] else "entries of the shared list"
+        said = f"our {what} are added and removed, others' stay"
+    else:
+        said = "updated in place"
+    if rule.merge:
+        said += "; taking a key away: replaced"
+    elif said == "updated in place":
+        said += _when_absent(schema, name, rule)
+    if rule.exclusive:
+        said += "; compared also when the manifest is silent"
+    said += {
+        "policy": "; compared by what it allows",
+        "string": "; compared as text",
+        "casefold": "; upper and lower case are the same",
+    }.get(rule.compare, "")
+    return said if rule.ordered or rule.additive else f"{said}; in any order"
+
+
+def _when_absent(schema: Schema, name: str, rule: Rule) -> str:
+    if name in _required(schema.rule):
+        return ""
+    if schema.shared:
+        return "; taken away: back to what it was before, if it is as we left it"
+    if rule.has_default:
+        return "; taken away: back to the default"
+    return "; taken away: the address's name" if name == schema.name_field else "; taken away: replaced"
+
+
+def _attributes(kind: Kind) -> Iterator[str]:
+    known = kind.attributes("x", {}, _ACCOUNT)
+    for name in kind.schema.attributes:
+        when = "known at plan time, where the account is" if name in known else "known once it is there"
+        yield f"- `${{{kind.name}.<name>.{name}}}`: {when}."
+
+
+def _ownership(kind: Kind) -> str:
+    if kind.schema.shared:
+        return (
+            "It is shared: an object that exists already is not foreign, and is added to. What the manifest added is its own, entry by "
+            "entry; what was there before, and what other manifests count on, is left."
+        )
+    if kind.marks:
+        return (
+            "It carries the mark of its manifest itself, as a tag. An object without our mark is not touched: the plan stops and offers "
+            "`--adopt`. An object with another manifest's mark is refused."
+        )
+    return (
+        "It is known by the id the service made, which the ledger keeps: names may repeat. An object of the same name that the ledger does "
+        "not know is not touched: the plan stops and offers `--adopt`. If several have the name, the plan lists them and stops."
+    )
+
+
+def _replacement(schema: Schema) -> str:
+    if schema.replaced_in_use:
+        return (
+            "One that nothing uses is updated in place. One in use is not edited: a new one is made, what uses it is pointed at the "
+            "new one, and the old one is removed. The address stays, the id changes. So it is, too, where the table says *replaced*."
+        )
+    if schema.server_made_ids:
+        return "Where the table says *replaced*, a new one is made, what uses it is pointed at it, and the old one is removed."
+    if schema.create_only:
+        return "Where the table says *replaced*, the old one is deleted and a new one is made, for both would have the same name."
+    return "It is never replaced."
+
+
+def _types(rule: Rule) -> list[str]:
+    types = rule.schema.get("type", [])
+    return (
+        [str(types)] if isinstance(types, str) else [str(one) for one in types] if isinstance(types, Sequence) else []
+    )
+
+
+def _type(rule: Rule) -> str:
+    if rule.compare == "policy":
+        return "policy document"
+    allowed = rule.schema.get("enum")
+    if isinstance(allowed, Sequence):
+        return ", ".join(f"`{one}`" for one in allowed)
+    if _types(rule) == ["array"]:
+        of = " or ".join(_types(rule.items)) or "value"
+        return f"{'list' if rule.ordered else 'set'} of {'map' if of == 'object' else of}s"
+    if _types(rule) == ["object"]:
+        inside = rule.other_members
+        if rule.members:
+            return "map"
+        return f"map of {_type(inside)}s" if inside.schema else "map"
+    return " or ".join(one for one in _types(rule) if one != "null") or "value"
+
+
+def _default(rule: Rule, required: bool) -> str:
+    if required:
+        return "required"
+    return f"`{json.dumps(rule.default)}`" if rule.has_default else ""
+
+
+def _required(rule: Rule) -> Sequence[Json]:
+    required = rule.schema.get("required", ())
+    return required if isinstance(required, Sequence) else ()
+
+
+def _said(rule: Rule) -> str:
+    return str(rule.schema.get("description", ""))
+
+
+def _grants(grants: Grants) -> tuple[str, str]:
+    opensearch = [f"`{one}`" for one in grants.opensearch]
+    if grants.security_rest:
+        opensearch.append("the Security REST API")
+    return "<br>".join(f"`{one}`" for one in grants.iam), "<br>".join(opensearch)
+
+
+# error codes
+
+
+def _errors() -> str:
+    parts = [
+        "# Error codes",
+        "A problem starts with the place in the manifest, where there is one, and its code: `manifests/chat.yaml:14:5: "
+        "error[unknown-reference]`. Codes stay the same from version to version; the words around them do not.",
+    ]
+    order = [*GROUPS, *sorted({code.group for code in CODES.values()} - GROUPS.keys())]
+    for group in order:
+        rows = [(f"`{name}`", code.meaning, code.remedy) for name, code in CODES.items() if code.group == group]
+        parts += [f"## {GROUPS.get(group, group.capitalize())}", _table(("Code", "What happened", "What to do"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+# commands
+
+
+def commands() -> dict[str, str]:
+    """Every command with its help text, as a terminal of 100 columns shows it."""
+    import typer
+
+    from reconciler.cli.app import app
+
+    whole = typer.main.get_command(app)
+    settings = whole.context_settings
+    found: dict[str, str] = {}
+    ahead = [("", whole)]
+    while ahead:
+        words, command = ahead.pop(0)
+        if inner := getattr(command, "commands", None):
+            ahead += [(f"{words} {name}".strip(), one) for name, one in inner.items()]
+        else:
+            context = command.context_class(command, info_name=f"reconciler {words}", terminal_width=_WIDTH, **settings)
+            found[words] = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+    return found
+
+
+def _commands() -> str:
+    parts = [
+        "# Commands",
+        "`reconciler COMMAND --help` prints what stands here. Results go to standard output, problems and progress to standard "
+        "error.",
+        _table(
+            ("Exit code", "Meaning"),
+            [("0", "done, or nothing to do"), ("1", "error, a wrong usage included"), ("2", "there are differences")],
+        ),
+    ]
+    for name, text in commands().items():
+        parts += [f"## `{name}`", f"```text\n{text.strip()}\n```"]
+        if name in EXITS:
+            parts.append(
+                "Exit codes: " + "; ".join(f"{code}: {meaning}" for code, meaning in EXITS[name].items()) + "."
+            )
+        else:
+            parts.append("Exit codes: 0: done; 1: error.")
+    return "\n\n".join(parts) + "\n"
+
+
+# permissions
+
+
+def _permissions(kinds: Mapping[str, Kind]) -> str:
+    caller = [kind for name, kind in kinds.items() if name != _SIGNED]
+    signed = kinds[_SIGNED]
+    iam = [(f"read {link}", _codes(kind.to_read.iam)) for kind, link in _linked(kinds.values())]
+    iam += [(f"change {link}", _codes(kind.to_write.iam)) for kind, link in _linked(caller)]
+    iam += [
+        (f"change {_link(signed)} with `sign_as`", f"{_codes(('sts:AssumeRole',))} on that role"),
+        (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below"),
+        ("read the ledger", _codes(("es:ESHttpGet",))),
+        ("write the ledger", _codes(("es:ESHttpPost", "es:ESHttpPut"))),
+        ("verify", _codes(("es:ESHttpPost",))),
+        ("secrets of AWS Secrets Manager", _codes(("secretsmanager:GetSecretValue",))),
+        ("`target.aws.assume_role`", f"{_codes(('sts:AssumeRole',))} on that role, which then is the caller"),
+    ]
+    opensearch = [
+        (f"read {link}", _grants(kind.to_read)[1]) for kind, link in _linked(kinds.values()) if _grants(kind.to_read)[1]
+    ]
+    opensearch += [
+        (f"change {link}", _grants(kind.to_write)[1]) for kind, link in _linked(caller) if _grants(kind.to_write)[1]
+    ]
+    opensearch += [
+        (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below"),
+        ("every command: `GET /`", _codes(("cluster:monitor/main",))),
+        ("every command: `GET /_plugins/_security/authinfo`", "being known is enough"),
+        (f"read the ledger, the index `{INDEX}`", _codes(("indices:data/read/search",))),
+        (
+            f"write the ledger, the index `{INDEX}`",
+            _codes(
+                (
+                    "indices:admin/create",
+                    "indices:data/write/bulk",
+                    "indices:data/write/index",
+                    "indices:data/write/delete",
+                )
+            ),
+        ),
+        (
+            "verify",
+            f"{_codes(('cluster:admin/opensearch/ml/predict',))} for predictions, {_codes(('indices:data/read/search',))} on what is searched",
+        ),
+    ]
+    passing = tuple(one for one in signed.to_write.iam if one == "iam:PassRole")
+    calling = tuple(one for one in signed.to_write.iam if one.startswith("es:"))
+    signer = [
+        ("IAM, trust policy", "the caller may assume it"),
+        ("IAM", f"{_codes(passing)} on the connector's role"),
+        ("IAM", f"{_codes(calling)} on the domain"),
+        (
+            "OpenSearch",
+            f"{_grants(signed.to_write)[1]}<br>(the security role `ml_full_access` has them: map the role's ARN to it)",
+        ),
+    ]
+    parts = [
+        "# Permissions",
+        "Four identities take part. Each needs its own grants, and most failures of the chain are a grant given to the wrong one. On "
+        "a cluster of one's own only the second table counts.",
+        "**Reading the Security REST API needs the security role `all_access` or `security_manager`.** There is no read-only "
+        "permission for it. A manifest with `role_mappings` needs it for `plan` already.",
+        "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML Commons, "
+        "`ml_full_access` all of them, `all_access` everything in this page.",
+        "## The caller, in IAM",
+        "Who runs the reconciler: a person, or CI. Actions that begin with `es:` count on the domain, `es:ESHttp*` is all of them.",
+        _table(("To", "Needs"), iam),
+        "`sts:GetCallerIdentity`, which every command with an AWS target asks, needs no grant.",
+        "## The caller, in OpenSearch",
+        _table(("To", "Needs"), opensearch),
+        "With `--ledger FILE` the ledger needs nothing on the domain.",
+        "## The role in `sign_as`",
+        "Amazon OpenSearch Service lets nobody create a connector who may not hand its role on. The role in `sign_as` does it.",
+        _table(("Where", "Needs"), signer),
+        "## The connector's role",
+        "The role in `credential.roleArn`: OpenSearch assumes it whenever the model is asked. The reconciler never does.",
+        _table(
+            ("Where", "Needs"),
+            [
+                ("IAM, trust policy", "`es.amazonaws.com` may assume it (`sts:AssumeRole`)"),
+                (
+                    "IAM",
+                    "what the model asks for: `bedrock:InvokeModel` on the model and its inference profile, `sagemaker:InvokeEndpoint` on the endpoint",
+                ),
+                (
+                    "IAM, with `credential.secretArn`",
+                    "`secretsmanager:GetSecretValue` and `secretsmanager:DescribeSecret` on the secret",
+                ),
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _linked(kinds: Iterable[Kind]) -> Iterator[tuple[Kind, str]]:
+    for kind in kinds:
+        yield kind, _link(kind)
+
+
+def _link(kind: Kind) -> str:
+    return f"[`{kind.name}`](kinds/{kind.name}.md)"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return "<br>".join(f"`{name}`" for name in names)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Generated manifests (chains from IAM role to model) and generated worlds with others' objects in them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as st
+
+from reconciler.canonical.json import Json
+from tests.support.account import ACCOUNT, CALLER
+from tests.support.bench import Sections
+from tests.support.domain import DEFAULTS, PREFIX, TRUSTED
+from tests.support.refusal import Doc
+from tests.support.world import World
+
+SECRETS = {"key": "correct horse battery staple"}
+Fields: TypeAlias = st.SearchStrategy[dict[str, Json]]
+
+words = st.sampled_from(["", "one", "two words", "ümlaut", "${parameters.x}"])
+flags = st.booleans()
+
+
+def trust(*principals: str, service: str = "es.amazonaws.com") -> dict[str, Json]:
+    """A trust policy for the principals, or for a service where there are none."""
+    who: Json = {"AWS": list(principals)} if principals else {"Service": service}
+    statement = {"Effect": "Allow", "Principal": who, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def allow(action: str, resource: str) -> dict[str, Json]:
+    """An identity policy of one statement."""
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]}
+
+
+def action(number: int, *, header: str = "") -> dict[str, Json]:
+    """A predict action of the endpoint with this number, which chain `number` trusts."""
+    headers: dict[str, Json] = {"headers": {"Authorization": header}} if header else {}
+    url = f"https://api{number}.test/${{parameters.model}}"
+    return {"action_type": "predict", "method": "POST", "url": url, "request_body": "${parameters.inputs}", **headers}
+
+
+def _roles(number: int) -> Fields:
+    def fields(policy: Json) -> Mapping[str, st.SearchStrategy[Json]]:
+        return {
+            "description": words,
+            "max_session_duration": st.sampled_from([3600, 7200]),
+            "permissions_boundary": st.sampled_from([None, f"arn:aws:iam::{ACCOUNT}:policy/limits"]),
+            "inline_policies": st.dictionaries(st.sampled_from(["a", "b"]), st.just(policy), max_size=2),
+            "managed_policy_arns": st.lists(
+                st.sampled_from(["arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws:iam::aws:policy/PowerUserAccess"]),
+                unique=True,
+            ),
+            "tags": st.dictionaries(st.sampled_from(["team", "Stage"]), st.sampled_from(["x", "y"])),
+        }
+
+    signer = f"${{iam_roles.signer{number}.arn}}"
+    signing = st.fixed_dictionaries(
+        {"assume_role_policy_document": st.just(trust(CALLER))},
+        optional={
+            **fields(allow("iam:PassRole", f"${{iam_roles.invoke{number}.arn}}")),
+            "path": st.sampled_from(["/", "/service/"]),
+        },
+    )
+    # The other one may be trusted by the signer: a principal that has to be there first.
+    invoking = st.fixed_dictionaries(
+        {"assume_role_policy_document": st.just(trust())}, optional=fields(allow("bedrock:InvokeModel", "*"))
+    )
+    trusting = st.fixed_dictionaries({"assume_role_policy_document": st.just(trust(signer))})
+    plain = signing.map(lambda role: {key: value for key, value in role.items() if key != "inline_policies"})
+    return st.one_of(
+        st.fixed_dictionaries({f"signer{number}": signing, f"invoke{number}": invoking}),
+        st.fixed_dictionaries({f"signer{number}": plain, f"invoke{number}": trusting}),
+    )
+
+
+def _settings(number: int) -> Fields:
+    own: dict[str, st.SearchStrategy[Json]] = {}
+    if number == 1:
+        own = {
+            f"{PREFIX}only_run_on_ml_node": flags,
+            f"{PREFIX}native_memory_threshold": st.sampled_from([80, 90, 100]),
+        }
+    default = DEFAULTS[TRUSTED][1]
+    endpoints = st.sampled_from([[rf"^https://api{number}\.test/.*$"], [rf"^https://api{number}\.test/.*$", default]])
+    return st.fixed_dictionaries({f"ml{number}": st.fixed_dictionaries({TRUSTED: endpoints}, optional=own)})
+
+
+def _connectors(number: int) -> Fields:
+    sigv4 = {
+        "protocol": st.just("aws_sigv4"),
+        "credential": st.just({"roleArn": f"${{iam_roles.invoke{number}.arn}}"}),
+        "actions": st.just([action(number)]),
+    }
+    http = {
+        "protocol": st.just("http"),
+        "credential": st.sampled_from([{"key": "${secret.key}"}, {"key": "Bearer ${secret.key}", "other": "plain"}]),
+        "actions": st.just([action(number, header="${credential.key}")]),
+    }
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "name": st.just(f"Connector {number}"),
+        "description": words,
+        "version": st.sampled_from([1, "2"]),
+        "parameters": st.dictionaries(
+            st.sampled_from(["model", "region", "n"]), st.sampled_from(["a", "5", 0, 0.5, True]), max_size=3
+        ),
+        "client_config": st.fixed_dictionaries({}, optional={"max_retry_times": st.integers(-1, 3)}),
+        "sign_as": st.just(f"${{iam_roles.signer{number}.arn}}"),
+    }
+    one = st.one_of(st.fixed_dictionaries(sigv4, optional=optional), st.fixed_dictionaries(http, optional=optional))
+    return st.fixed_dictionaries({f"c{number}": one})
+
+
+def _groups(number: int) -> Fields:
+    return st.fixed_dictionaries(
+        {
+            f"g{number}": st.fixed_dictionaries(
+                {},
+                optional={
+                    "name": st.just(f"Group {number}"),
+                    "description": words,
+                    "access_mode": st.sampled_from(["public", "private", "restricted"]),
+                },
+            )
+        }
+    )
+
+
+def _models(number: int) -> Fields:
+    one = st.fixed_dictionaries(
+        {
+            "connector_id": st.just(f"${{connectors.c{number}.id}}"),
+            "model_group_id": st.just(f"${{model_groups.g{number}.id}}"),
+        },
+        optional={
+            "description": words,
+            "is_enabled": flags,
+            "rate_limiter": st.fixed_dictionaries({"limit": st.sampled_from([5, "7"]), "unit": st.just("MINUTES")}),
+            "model_state": st.sampled_from(["DEPLOYED", "UNDEPLOYED"]),
+        },
+    )
+    return st.dictionaries(st.sampled_from([f"m{number}", f"m{number}b"]), one, min_size=1, max_size=2)
+
+
+@st.composite
+def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
+    """A manifest of one to `most` chains, each role, mapping, settings, connector, group and models."""
+    sections: dict[str, dict[str, Any]] = {}
+    chains = range(1, draw(st.integers(1, most)) + 1)
+    for number in chains:
+        for kind, strategy in (
+            ("iam_roles", _roles(number)),
+            ("cluster_settings", _settings(number)),
+            ("connectors", _connectors(number)),
+            ("model_groups", _groups(number)),
+            ("models", _models(number)),
+        ):
+            sections.setdefault(kind, {}).update(draw(strategy))
+    mapping = draw(
+        st.fixed_dictionaries(
+            {"backend_roles": st.just([f"${{iam_roles.signer{number}.arn}}" for number in chains])},
+            optional={"users": st.just(["robot"]), "description": st.sampled_from(["asks models", "others"])},
+        )
+    )
+    sections["role_mappings"] = {"ml_full_access": mapping}
+    sections["role_mappings"].update(
+        draw(
+            st.dictionaries(
+                st.just("ml_read_access"),
+                st.fixed_dictionaries({"backend_roles": st.just(["arn:reader"])}, optional={"users": st.just(["ann"])}),
+            )
+        )
+    )
+    return sections
+
+
+def _foreign_mapping(lists: Mapping[str, Sequence[str]], described: bool) -> Doc:
+    mapping: Doc = {name: list(lists.get(name, [])) for name in ("hosts", "users", "backend_roles", "and_backend_roles")}
+    return {**mapping, "reserved": False, "hidden": False, **({"description": "others"} if described else {})}
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A world that others use too: their roles, members, trusted endpoints, settings, connectors, groups, models."""
+    world = World(page=draw(st.sampled_from([1, 2, 100])), deploy=draw(st.sampled_from([0.0, 1.0])))
+    for name in draw(st.lists(st.sampled_from(["theirs", "Invoke"]), unique=True)):
+        about = {"RoleName": name, "AssumeRolePolicyDocument": '{"Version": "2012-10-17", "Statement": []}'}
+        world.account.answer("CreateRole", about, 0.0)
+    domain = world.domain
+    members = st.fixed_dictionaries(
+        {},
+        optional={
+            "backend_roles": st.lists(st.sampled_from(["arn:theirs", "arn:reader"]), unique=True),
+            "users": st.lists(st.sampled_from(["robot", "eve"]), unique=True),
+        },
+    )
+    for name in draw(st.lists(st.sampled_from(["ml_full_access", "ml_read_access"]), unique=True)):
+        domain.mappings[name] = _foreign_mapping(draw(members), draw(flags))
+    if draw(flags):
+        entries = ["^https://theirs/.*$", r"^https://api1\.test/.*$"]
+        domain.persistent[TRUSTED] = draw(st.lists(st.sampled_from(entries), unique=True, min_size=1))
+    if draw(flags):
+        domain.persistent[f"{PREFIX}only_run_on_ml_node"] = draw(st.sampled_from(["true", "false"]))
+    if draw(flags):
+        add_foreign_chain(world)
+    world.made.clear()
+    return world
+
+
+def add_foreign_chain(world: World, name: str = "theirs") -> tuple[str, str, str]:
+    """Somebody else's connector, group and deployed model, all of one name; their ids."""
+    domain = world.domain
+    connector = domain.connectors.add(
+        {
+            "name": name,
+            "version": "1",
+            "protocol": "http",
+            "parameters": {},
+            "credential": {"key": "theirs"},
+            "actions": [{"action_type": "PREDICT", "method": "POST", "url": "https://theirs/x"}],
+        }
+    )
+    group = domain.groups.add({"name": name, "access": "public"})
+    model = domain.models.add(
+        {
+            "name": name,
+            "algorithm": "REMOTE",
+            "connector_id": connector,
+            "model_group_id": group,
+            "model_state": "DEPLOYED",
+        }
+    )
+    return connector, group, model
