@@ -136,7 +136,7 @@ def _members(path: Path, rule: Rule, live: Sequence[Value], wanted: Sequence[Val
             if text not in present:
                 yield FieldChange(path, None, value, widens=path[0] == "managed_policy_arns")
         return
-    from deepdiff import DeepDiff  # noqa: PLC0415  it takes longer to import than most plans take
+    from deepdiff import DeepDiff
 
     found = DeepDiff(before, after, view="tree", verbose_level=2)
     for one in sorted((leaf for leaves in found.values() for leaf in leaves), key=lambda leaf: str(leaf.path())):

@@ -71,14 +71,18 @@ class Code:
 CODES: dict[str, Code] = {
     # the manifest
     "file-not-found": Code("The manifest file or folder does not exist or can not be read.", "Check the path."),
-    "file-not-text": Code("The file is not UTF-8 text, or larger than is sensible for a manifest.", "Save it as UTF-8."),
+    "file-not-text": Code(
+        "The file is not UTF-8 text, or larger than is sensible for a manifest.", "Save it as UTF-8."
+    ),
     "syntax": Code("The file is not valid YAML or JSON.", "Mend the syntax at the place shown."),
     "repeated-key": Code("A mapping has the same key twice.", "Remove one of them."),
     "unsupported-yaml": Code(
         "The file uses a part of YAML that manifests do not have (tags, non-string keys, several documents).",
         "Write plain mappings, lists and JSON scalars.",
     ),
-    "unknown-key": Code("A key is not part of the schema.", "Correct the spelling; the suggestion is the nearest known key."),
+    "unknown-key": Code(
+        "A key is not part of the schema.", "Correct the spelling; the suggestion is the nearest known key."
+    ),
     "missing-key": Code("A required key is absent.", "Add it."),
     "wrong-type": Code("A value has the wrong JSON type.", "Give a value of the type named."),
     "wrong-value": Code("A value is of the right type but not allowed.", "Give one of the allowed values."),
@@ -87,11 +91,16 @@ CODES: dict[str, Code] = {
         "Two files of one manifest disagree on its name or its target.", "State the name and the target once."
     ),
     "no-manifest": Code("The folder or the files hold no manifest.", "Add `manifest: <name>` to one of the files."),
-    "bad-reference": Code("A `${...}` is malformed or nearly one of ours.", "Write it as suggested, or escape it as `$${`."),
-    "unknown-reference": Code(
-        "A reference names an object or an attribute that does not exist.", "Correct the name; the nearest is suggested."
+    "bad-reference": Code(
+        "A `${...}` is malformed or nearly one of ours.", "Write it as suggested, or escape it as `$${`."
     ),
-    "unknown-variable": Code("A variable has no declaration or no value.", "Declare it, or give it with --var or --var-file."),
+    "unknown-reference": Code(
+        "A reference names an object or an attribute that does not exist.",
+        "Correct the name; the nearest is suggested.",
+    ),
+    "unknown-variable": Code(
+        "A variable has no declaration or no value.", "Declare it, or give it with --var or --var-file."
+    ),
     "unset-environment": Code("An environment variable that the manifest reads is not set.", "Set it."),
     "reference-cycle": Code("Objects refer to each other in a circle.", "Break the circle at one of the places shown."),
     "secret-not-allowed": Code(
@@ -99,63 +108,133 @@ CODES: dict[str, Code] = {
     ),
     "bad-policy": Code("An IAM policy document is not valid.", "Correct the element named."),
     # planning
-    "not-ours": Code("An object of that name exists, and this manifest did not make it.", "Take it over with --adopt, or choose another name.", "plan"),
+    "not-ours": Code(
+        "An object of that name exists, and this manifest did not make it.",
+        "Take it over with --adopt, or choose another name.",
+        "plan",
+    ),
     "owned-by-other": Code("The object belongs to another manifest.", "Remove it there first.", "plan"),
-    "ambiguous": Code("Several objects have the name, and the ledger knows none of them.", "Remove or rename all but one.", "plan"),
-    "guarded": Code("The service reserves the object for itself.", "Leave it alone; map or reference it instead.", "plan"),
-    "unreadable": Code("An object that is ours can not be read. It is not made again.", "Run as an identity that may read it.", "plan"),
-    "unknown-kind": Code("The ledger has an object of a kind this version does not know.", "Use a newer version.", "plan"),
-    "prevented": Code("The plan would destroy an object whose lifecycle forbids it.", "Remove prevent_destroy, or undo the change.", "plan"),
+    "ambiguous": Code(
+        "Several objects have the name, and the ledger knows none of them.", "Remove or rename all but one.", "plan"
+    ),
+    "guarded": Code(
+        "The service reserves the object for itself.", "Leave it alone; map or reference it instead.", "plan"
+    ),
+    "unreadable": Code(
+        "An object that is ours can not be read. It is not made again.", "Run as an identity that may read it.", "plan"
+    ),
+    "unknown-kind": Code(
+        "The ledger has an object of a kind this version does not know.", "Use a newer version.", "plan"
+    ),
+    "prevented": Code(
+        "The plan would destroy an object whose lifecycle forbids it.",
+        "Remove prevent_destroy, or undo the change.",
+        "plan",
+    ),
     "missing-grant": Code("The caller lacks a permission the plan needs.", "Give it to the identity named.", "plan"),
-    "not-mapped": Code("The identity has no security role that allows the action.", "Map it; the message names the mapping.", "plan"),
-    "wrong-account": Code("The credentials are of another account than the manifest's.", "Use credentials of the right account.", "plan"),
-    "foreign-ledger": Code("The ledger came along in a snapshot of another cluster.", "Delete the ledger's index and adopt what is yours.", "plan"),
+    "not-mapped": Code(
+        "The identity has no security role that allows the action.", "Map it; the message names the mapping.", "plan"
+    ),
+    "wrong-account": Code(
+        "The credentials are of another account than the manifest's.", "Use credentials of the right account.", "plan"
+    ),
+    "foreign-ledger": Code(
+        "The ledger came along in a snapshot of another cluster.",
+        "Delete the ledger's index and adopt what is yours.",
+        "plan",
+    ),
     "stale-plan": Code("Something the saved plan was computed from has changed since.", "Make the plan again.", "plan"),
     "bad-plan": Code("The file is not a saved plan this version can read.", "Make the plan again.", "plan"),
-    "no-target": Code("The manifest has objects whose service the target does not name.", "State `target.aws` or `target.opensearch`.", "plan"),
+    "no-target": Code(
+        "The manifest has objects whose service the target does not name.",
+        "State `target.aws` or `target.opensearch`.",
+        "plan",
+    ),
     "no-endpoint": Code("The target names no OpenSearch endpoint.", "State target.opensearch.endpoint.", "plan"),
     # services
     "no-credentials": Code("There are no usable AWS credentials.", "Sign in, or set the usual variables.", "service"),
     "expired-credentials": Code("The AWS credentials have expired or are not valid.", "Sign in again.", "service"),
-    "not-assumable": Code("A role can not be assumed.", "Check its trust policy and the caller's sts:AssumeRole.", "service"),
+    "not-assumable": Code(
+        "A role can not be assumed.", "Check its trust policy and the caller's sts:AssumeRole.", "service"
+    ),
     "no-region": Code("No AWS region is known.", "State target.aws.region or set AWS_REGION.", "service"),
     "unreachable": Code("The service does not answer.", "Check the endpoint and the network.", "service"),
     "tls": Code("The server's certificate is not trusted.", "State target.opensearch.ca_file.", "service"),
     "not-authenticated": Code("OpenSearch does not accept the user name or password.", "Check them.", "service"),
-    "not-opensearch": Code("The endpoint answers, but it is not OpenSearch.", "Check the endpoint: Dashboards and proxies answer with HTML.", "service"),
-    "bad-answer": Code("The service's answer is not what it documents.", "Try again; report it if it stays so.", "service"),
+    "not-opensearch": Code(
+        "The endpoint answers, but it is not OpenSearch.",
+        "Check the endpoint: Dashboards and proxies answer with HTML.",
+        "service",
+    ),
+    "bad-answer": Code(
+        "The service's answer is not what it documents.", "Try again; report it if it stays so.", "service"
+    ),
     "no-ml-commons": Code("The domain has no ML Commons plugin.", "Use a domain with ML Commons.", "service"),
-    "domain-refused": Code("The domain's access policy or the caller's IAM policy refuses the request.", "Grant the action named.", "service"),
-    "pass-role": Code("The signer may not hand the connector's role to the service.", "Grant iam:PassRole on that role to the signer.", "service"),
-    "untrusted-endpoint": Code("The connector's endpoint is not on the domain's trusted list.", "Add it to cluster_settings.", "service"),
-    "missing-credential": Code("The connector's credential has not the keys this domain wants.", "`roleArn` on Amazon OpenSearch Service, keys elsewhere.", "service"),
-    "connector-in-use": Code("Models use the connector, so it can not be changed or removed.", "Move the models first.", "service"),
+    "domain-refused": Code(
+        "The domain's access policy or the caller's IAM policy refuses the request.",
+        "Grant the action named.",
+        "service",
+    ),
+    "pass-role": Code(
+        "The signer may not hand the connector's role to the service.",
+        "Grant iam:PassRole on that role to the signer.",
+        "service",
+    ),
+    "untrusted-endpoint": Code(
+        "The connector's endpoint is not on the domain's trusted list.", "Add it to cluster_settings.", "service"
+    ),
+    "missing-credential": Code(
+        "The connector's credential has not the keys this domain wants.",
+        "`roleArn` on Amazon OpenSearch Service, keys elsewhere.",
+        "service",
+    ),
+    "connector-in-use": Code(
+        "Models use the connector, so it can not be changed or removed.", "Move the models first.", "service"
+    ),
     "name-taken": Code("Another object has the name.", "Choose another, or adopt the object.", "service"),
     "iam-limit": Code("A limit of IAM is reached.", "Shorten the policy, or ask AWS to raise the limit.", "service"),
-    "bad-principal": Code("A trust policy names a principal that does not exist.", "Create it first, or correct the ARN.", "service"),
+    "bad-principal": Code(
+        "A trust policy names a principal that does not exist.", "Create it first, or correct the ARN.", "service"
+    ),
     "throttled": Code("The service asks for fewer requests, and did so for too long.", "Try again later.", "service"),
     "refused": Code("The service refuses the request.", "The reason is the service's own.", "service"),
-    "outcome-unknown": Code("The answer was lost, and the request may have been carried out.", "Run the same command again: it looks before it repeats.", "service"),
-    "deploy-failed": Code("The model can not be deployed.", "Check the connector; the reason is the service's own.", "service"),
+    "outcome-unknown": Code(
+        "The answer was lost, and the request may have been carried out.",
+        "Run the same command again: it looks before it repeats.",
+        "service",
+    ),
+    "deploy-failed": Code(
+        "The model can not be deployed.", "Check the connector; the reason is the service's own.", "service"
+    ),
     "not-in-time": Code("A condition did not come true in time.", "Run the same command again to go on.", "service"),
-    "not-as-planned": Code("Read again after the apply, an object is not as planned.", "Run plan to see what differs.", "service"),
+    "not-as-planned": Code(
+        "Read again after the apply, an object is not as planned.", "Run plan to see what differs.", "service"
+    ),
     # the ledger, secrets, verification
     "ledger-not-writable": Code("The ledger can not be written.", "Check the permissions on its index.", "ledger"),
     "ledger-newer": Code("The ledger was written by a newer version.", "Use a newer version.", "ledger"),
     "ledger-file": Code("The ledger's file can not be used.", "Check the path and its permissions.", "ledger"),
     "secret-unreadable": Code("A secret can not be read.", "Check where the manifest says it is kept.", "ledger"),
-    "query-failed": Code("A test query did not get the answer it expects.", "The message has what came instead.", "verify"),
+    "query-failed": Code(
+        "A test query did not get the answer it expects.", "The message has what came instead.", "verify"
+    ),
     # the command line
     "usage": Code("The command's options do not fit.", "See `reconciler COMMAND --help`.", "command"),
     "not-confirmed": Code("Nobody confirmed the change.", "Answer `yes`, or give --yes where nobody can.", "command"),
     "internal": Code("A fault in the reconciler itself.", "Report it with the output of --debug.", "command"),
     # the sandbox
     "sandbox-java": Code(
-        "The sandbox's node needs Java 17 to 23, and none was found.", "Install Java 17 or 21, or set JAVA_HOME.", group="sandbox"
+        "The sandbox's node needs Java 17 to 23, and none was found.",
+        "Install Java 17 or 21, or set JAVA_HOME.",
+        group="sandbox",
     ),
-    "sandbox-maven": Code("The sandbox's node is put together by Maven, and there is none.", "Install Maven 3.", group="sandbox"),
+    "sandbox-maven": Code(
+        "The sandbox's node is put together by Maven, and there is none.", "Install Maven 3.", group="sandbox"
+    ),
     "sandbox-download": Code(
-        "Maven could not bring the parts of the sandbox's node.", "Check the network and Maven's settings.", group="sandbox"
+        "Maven could not bring the parts of the sandbox's node.",
+        "Check the network and Maven's settings.",
+        group="sandbox",
     ),
     "sandbox-folder": Code(
         "A folder of the sandbox can not be used.", "Give another one by the variable named.", group="sandbox"
@@ -164,13 +243,19 @@ CODES: dict[str, Code] = {
         "The sandbox needs something this system does not have.", "Run it on Linux with util-linux.", group="sandbox"
     ),
     "sandbox-name": Code(
-        "The name of a sandbox is not usable as the name of a folder.", "Use letters, digits, dot, dash and underscore.", group="sandbox"
+        "The name of a sandbox is not usable as the name of a folder.",
+        "Use letters, digits, dot, dash and underscore.",
+        group="sandbox",
     ),
     "sandbox-not-started": Code(
         "The sandbox did not become ready.", "Read the log named; start it again.", group="sandbox"
     ),
-    "sandbox-not-running": Code("There is no running sandbox of this name.", "Start it with `reconciler sandbox up`.", group="sandbox"),
+    "sandbox-not-running": Code(
+        "There is no running sandbox of this name.", "Start it with `reconciler sandbox up`.", group="sandbox"
+    ),
     "sandbox-other-options": Code(
-        "A sandbox of this name runs already, with other options.", "Stop it first, or use another name.", group="sandbox"
+        "A sandbox of this name runs already, with other options.",
+        "Stop it first, or use another name.",
+        group="sandbox",
     ),
 }

@@ -115,7 +115,9 @@ def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
 def _with_ledger(runner: Runner, context: Context, edge: Edge) -> Context:
     if context.ledger.id:
         return context
-    fresh = Ledger(edge.new_id(), context.cluster.uuid, context.place.account_id, context.ledger.rows, context.ledger.others)
+    fresh = Ledger(
+        edge.new_id(), context.cluster.uuid, context.place.account_id, context.ledger.rows, context.ledger.others
+    )
     runner.run(ledger_store.create(fresh))
     return replace(context, ledger=fresh)
 
@@ -260,7 +262,12 @@ class _Execution:
             known = before.get("seen")
             seen += [one for one in known if one not in seen] if isinstance(known, list) else []
         row = change.row or Row(change.address, self._context.manifest.name, name=self._name(change))
-        action = {"action": str(change.action), "seen": seen, "old": list(_leftovers(change)), "at": self._edge.timestamp()}
+        action = {
+            "action": str(change.action),
+            "seen": seen,
+            "old": list(_leftovers(change)),
+            "at": self._edge.timestamp(),
+        }
         return replace(row, prior=_prior(self._kind(change), change), intent=action)
 
     def _name(self, change: Change) -> str:
@@ -321,7 +328,9 @@ class _Execution:
             if live is None:
                 return NotYet("it is not there")
             others = others_entries(self._context, change.address)
-            versions = Versions(fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others)
+            versions = Versions(
+                fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others
+            )
             ignore = change.desired.lifecycle.ignore if change.desired else ()
             found = differences(kind.schema, versions, ignore)
             return NotYet("differs in " + ", ".join(dotted(one.path) for one in found)) if found else True
@@ -366,7 +375,11 @@ def _write(context: Context, change: Change, attributes: Attributes, patience: f
     unknown = [reference for _, reference in references(fields) if reference.namespace != "secret"]
     if unknown:
         raise Failed("unknown-reference", f"{change.address} needs {unknown[0]}, which is not known")
-    name = kind.schema.service_name(change.address.name, fields) if change.desired else (change.row.name if change.row else "")
+    name = (
+        kind.schema.service_name(change.address.name, fields)
+        if change.desired
+        else (change.row.name if change.row else "")
+    )
     work = Work(
         change.address,
         name,

@@ -82,8 +82,10 @@ def read(manifest: str) -> Steps[Ledger]:
         hits = outer.get("hits") if isinstance(outer, Mapping) else None
         if not isinstance(hits, Sequence):
             raise Failed("bad-answer", "the ledger's search answered without hits")
-        sources = [hit["_source"] for hit in hits if isinstance(hit, Mapping)]
-        for source in sources:
+        if _partial(answer.body):
+            raise Failed("bad-answer", "the ledger's search answered for a part of the ledger only")
+        for hit in hits:
+            source = hit.get("_source") if isinstance(hit, Mapping) else None
             if not isinstance(source, Mapping):
                 raise Failed("bad-answer", "the ledger holds a document that is not an object")
             if source.get("type") == "identity":
@@ -114,7 +116,9 @@ def create(ledger: Ledger) -> Steps[None]:
     if not made.ok and "already_exists" not in made.reason and "already exists" not in made.reason:
         raise Failed("ledger-not-writable", made.reason)
     about: Json = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
-    yield from _bulk([{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}])
+    yield from _bulk(
+        [{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}]
+    )
 
 
 def write(rows: Iterable[Row]) -> Steps[None]:
@@ -147,12 +151,17 @@ def matches(value: str, salt: str, known: str) -> bool:
 
 
 def _bulk(lines: Sequence[Line]) -> Steps[None]:
-    request = Request(
-        Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=tuple(lines), combine="ledger"
-    )
+    request = Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=tuple(lines), combine="ledger")
     answer = yield from call(request)
     if not isinstance(answer.body, Mapping) or answer.body.get("errors") is not False:
         raise Failed("ledger-not-writable", _first_error(answer.body))
+
+
+def _partial(body: Json) -> bool:
+    """Whether a search left something out: a shard failed, or time ran out."""
+    shards = body.get("_shards") if isinstance(body, Mapping) else None
+    failed = shards.get("failed") if isinstance(shards, Mapping) else 0
+    return bool(failed) or (isinstance(body, Mapping) and body.get("timed_out") is True)
 
 
 def _first_error(body: Json) -> str:

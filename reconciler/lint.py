@@ -17,7 +17,10 @@ Locate: TypeAlias = Callable[[Address, Path], Position | None]
 
 _FLAVOURS: Mapping[str, policy.Flavour] = {"iam-trust-policy": "trust", "iam-policy": "identity"}
 _LIMITS: Mapping[str, tuple[int, str]] = {
-    "iam-trust-policy": (4096, "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised"),
+    "iam-trust-policy": (
+        4096,
+        "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised",
+    ),
     "iam-policy": (10240, "the inline policies of a role may have 10,240 characters together"),
 }
 

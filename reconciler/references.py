@@ -80,7 +80,9 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
                 found += _unknown(reference, address, str(path[0]), desired, kinds, where)
         for needed in sorted(one.depends_on - desired.keys()):
             found.append(
-                Problem("unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address))
+                Problem(
+                    "unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address)
+                )
             )
     return found or _cycles(desired, kinds)
 
@@ -118,5 +120,9 @@ def _cycles(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> li
     except graphlib.CycleError as error:
         circle = error.args[1]
         text = " -> ".join(str(address) for address in reversed(circle))
-        return [Problem("reference-cycle", f"these refer to each other: {text}", desired[circle[0]].position, str(circle[0]))]
+        return [
+            Problem(
+                "reference-cycle", f"these refer to each other: {text}", desired[circle[0]].position, str(circle[0])
+            )
+        ]
     return []

@@ -8,12 +8,12 @@ import heapq
 import itertools
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure, writes
-from reconciler.model.steps import Call, Pause, Reply, Steps
+from reconciler.model.steps import Call, Failed, Pause, Reply, Steps
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -125,6 +125,7 @@ class _Running:
     answers: list[Answer | None]
     missing: int
     error: Exception | None = None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass
@@ -202,7 +203,9 @@ class Runner:
 class _Session:
     """One call of `drive`: which flows run, what they wait for, what is on its way."""
 
-    def __init__(self, runner: Runner, flows: Iterable[Flow[Any, Any]], done: Callable[..., Iterable[Flow[Any, Any]]]) -> None:
+    def __init__(
+        self, runner: Runner, flows: Iterable[Flow[Any, Any]], done: Callable[..., Iterable[Flow[Any, Any]]]
+    ) -> None:
         self._runner = runner
         self._done = done
         self._numbers = itertools.count()
@@ -218,7 +221,7 @@ class _Session:
         while True:
             self._start_new()
             self._send_ready()
-            if self._ready and not self._tickets or self._new:
+            if (self._ready and not self._tickets) or self._new:
                 continue
             if not self._tickets and not self._timers:
                 return
@@ -245,7 +248,12 @@ class _Session:
         except StopIteration as end:
             self._finish(number, Outcome(result=end.value))
             return
-        except Exception as error:  # whatever a flow ends with is its outcome, and told as such
+        except _MISREAD as error:
+            # The steps took an answer apart, and it was not made as its service documents.
+            labels = ", ".join(self._running[number].asked)
+            self._finish(number, Outcome(error=_misread(labels, error)))
+            return
+        except Exception as error:  # whatever else a flow ends with is its outcome, and told as such
             self._finish(number, Outcome(error=error))
             return
         if isinstance(step, Pause):
@@ -259,6 +267,7 @@ class _Session:
     def _call(self, number: int, step: Call) -> None:
         running = self._running[number]
         running.answers, running.missing, running.error = [None] * len(step.requests), len(step.requests), None
+        running.asked = tuple(dict.fromkeys(request.label for request in step.requests))
         now = self._runner._exchange.now()
         self._ready += [_Ticket(request, ((number, index),), now) for index, request in enumerate(step.requests)]
 
@@ -345,6 +354,14 @@ class _Session:
         heapq.heappush(self._timers, (self._runner._exchange.now() + seconds, next(self._numbers), then))
 
 
+def _misread(labels: str, error: Exception) -> Failed:
+    failed = Failed(
+        "bad-answer", f"{labels}: the answer is not what the service documents ({type(error).__name__}: {error})"
+    )
+    failed.__cause__ = error
+    return failed
+
+
 def _combined(tickets: Sequence[_Ticket]) -> Iterator[_Ticket]:
     """The tickets, those with equal `combine` keys as one whose body has the lines of all."""
     groups: dict[str, list[_Ticket]] = defaultdict(list)
@@ -368,8 +385,16 @@ def _lane(request: Request) -> tuple[str, int]:
     return request.service, 16
 
 
+_MISREAD = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
 _THROTTLES = frozenset(
-    {"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException", "429"}
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "429",
+    }
 )
 
 

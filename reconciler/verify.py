@@ -18,7 +18,7 @@ _NOT_READY = frozenset(str(status) for status in range(400, 600))
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a query: whether it passed, the HTTP status, milliseconds, an excerpt of the answer, and why not."""
+    """What became of a query: whether it passed, HTTP status, milliseconds, an excerpt of the answer, and why not."""
 
     query: Query
     passed: bool
@@ -62,7 +62,9 @@ def _request(kind: str, body: Mapping[str, Value]) -> Request:
         return Request(Service.OPENSEARCH, operation, parameters, body=body.get("body"), expect=_NOT_READY)
     if kind == "search":
         operation = "POST /{index}/_search"
-        return Request(Service.OPENSEARCH, operation, {"index": body.get("index")}, body=body.get("body"), expect=_NOT_READY)
+        return Request(
+            Service.OPENSEARCH, operation, {"index": body.get("index")}, body=body.get("body"), expect=_NOT_READY
+        )
     operation = f"{body.get('method', 'GET')} {body.get('path', '/')}"
     return Request(Service.OPENSEARCH, operation, body=body.get("body"), expect=_NOT_READY)
 
@@ -101,7 +103,13 @@ def _inner_error(body: Json) -> str:
 
 def _excerpt(answer: Answer) -> str:
     found = completion(answer.body)
-    text = found if found is not None else json.dumps(answer.body, ensure_ascii=False) if answer.body is not None else answer.reason
+    text = (
+        found
+        if found is not None
+        else json.dumps(answer.body, ensure_ascii=False)
+        if answer.body is not None
+        else answer.reason
+    )
     text = " ".join(text.split())
     return text if len(text) <= 200 else text[:197] + "..."
 

@@ -7,7 +7,6 @@ Run it as `.venv/bin/python scripts/generate_docs.py` after a change of a schema
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,30 +170,42 @@ def _attributes(kind: Kind) -> Iterator[str]:
 def _ownership(kind: Kind) -> str:
     if kind.schema.shared:
         return (
-            "It is shared: an object that exists already is not foreign, and is added to. What the manifest added is its own, entry by "
+            "It is shared: an object that exists already is not foreign, and is added to. What the manifest "
+            "added is its own, entry by "
             "entry; what was there before, and what other manifests count on, is left."
         )
     if kind.marks:
         return (
-            "It carries the mark of its manifest itself, as a tag. An object without our mark is not touched: the plan stops and offers "
+            "It carries the mark of its manifest itself, as a tag. An object without our mark is not touched: "
+            "the plan stops and offers "
             "`--adopt`. An object with another manifest's mark is refused."
         )
     return (
-        "It is known by the id the service made, which the ledger keeps: names may repeat. An object of the same name that the ledger does "
-        "not know is not touched: the plan stops and offers `--adopt`. If several have the name, the plan lists them and stops."
+        "It is known by the id the service made, which the ledger keeps: names may repeat. An object of the "
+        "same name that the ledger does "
+        "not know is not touched: the plan stops and offers `--adopt`. If several have the name, the plan lists "
+        "them and stops."
     )
 
 
 def _replacement(schema: Schema) -> str:
     if schema.replaced_in_use:
         return (
-            "One that nothing uses is updated in place. One in use is not edited: a new one is made, what uses it is pointed at the "
-            "new one, and the old one is removed. The address stays, the id changes. So it is, too, where the table says *replaced*."
+            "One that nothing uses is updated in place. One in use is not edited: a new one is made, what uses "
+            "it is pointed at the "
+            "new one, and the old one is removed. The address stays, the id changes. So it is, too, where the "
+            "table says *replaced*."
         )
     if schema.server_made_ids:
-        return "Where the table says *replaced*, a new one is made, what uses it is pointed at it, and the old one is removed."
+        return (
+            "Where the table says *replaced*, a new one is made, what uses it is pointed at it, and the old "
+            "one is removed."
+        )
     if schema.create_only:
-        return "Where the table says *replaced*, the old one is deleted and a new one is made, for both would have the same name."
+        return (
+            "Where the table says *replaced*, the old one is deleted and a new one is made, for both would "
+            "have the same name."
+        )
     return "It is never replaced."
 
 
@@ -286,7 +297,8 @@ def commands() -> dict[str, str]:
 def _commands() -> str:
     parts = [
         "# Commands",
-        "`reconciler COMMAND --help` prints what stands here. Results go to standard output, problems and progress to standard "
+        "`reconciler COMMAND --help` prints what stands here. Results go to standard output, problems and "
+        "progress to standard "
         "error.",
         _table(
             ("Exit code", "Meaning"),
@@ -345,7 +357,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         ),
         (
             "verify",
-            f"{_codes(('cluster:admin/opensearch/ml/predict',))} for predictions, {_codes(('indices:data/read/search',))} on what is searched",
+            "`cluster:admin/opensearch/ml/predict` for predictions, `indices:data/read/search` on what is searched",
         ),
     ]
     passing = tuple(one for one in signed.to_write.iam if one == "iam:PassRole")
@@ -361,31 +373,38 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
     ]
     parts = [
         "# Permissions",
-        "Four identities take part. Each needs its own grants, and most failures of the chain are a grant given to the wrong one. On "
+        "Four identities take part. Each needs its own grants, and most failures of the chain are a grant given "
+        "to the wrong one. On "
         "a cluster of one's own only the second table counts.",
-        "**Reading the Security REST API needs the security role `all_access` or `security_manager`.** There is no read-only "
+        "**Reading the Security REST API needs the security role `all_access` or `security_manager`.** There is "
+        "no read-only "
         "permission for it. A manifest with `role_mappings` needs it for `plan` already.",
-        "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML Commons, "
+        "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML "
+        "Commons, "
         "`ml_full_access` all of them, `all_access` everything in this page.",
         "## The caller, in IAM",
-        "Who runs the reconciler: a person, or CI. Actions that begin with `es:` count on the domain, `es:ESHttp*` is all of them.",
+        "Who runs the reconciler: a person, or CI. Actions that begin with `es:` count on the domain, "
+        "`es:ESHttp*` is all of them.",
         _table(("To", "Needs"), iam),
         "`sts:GetCallerIdentity`, which every command with an AWS target asks, needs no grant.",
         "## The caller, in OpenSearch",
         _table(("To", "Needs"), opensearch),
         "With `--ledger FILE` the ledger needs nothing on the domain.",
         "## The role in `sign_as`",
-        "Amazon OpenSearch Service lets nobody create a connector who may not hand its role on. The role in `sign_as` does it.",
+        "Amazon OpenSearch Service lets nobody create a connector who may not hand its role on. The role in "
+        "`sign_as` does it.",
         _table(("Where", "Needs"), signer),
         "## The connector's role",
-        "The role in `credential.roleArn`: OpenSearch assumes it whenever the model is asked. The reconciler never does.",
+        "The role in `credential.roleArn`: OpenSearch assumes it whenever the model is asked. The reconciler "
+        "never does.",
         _table(
             ("Where", "Needs"),
             [
                 ("IAM, trust policy", "`es.amazonaws.com` may assume it (`sts:AssumeRole`)"),
                 (
                     "IAM",
-                    "what the model asks for: `bedrock:InvokeModel` on the model and its inference profile, `sagemaker:InvokeEndpoint` on the endpoint",
+                    "what the model asks for: `bedrock:InvokeModel` on the model and its inference profile, "
+                    "`sagemaker:InvokeEndpoint` on the endpoint",
                 ),
                 (
                     "IAM, with `credential.secretArn`",

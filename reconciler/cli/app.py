@@ -1,7 +1,7 @@
 """The commands and their options. What they do is in `commands`, loaded when one is run."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-policy = typer.Typer(help="Compare IAM policy documents by what they mean.", no_args_is_help=True, rich_markup_mode=None)
+policy = typer.Typer(
+    help="Compare IAM policy documents by what they mean.", no_args_is_help=True, rich_markup_mode=None
+)
 sandbox = typer.Typer(
     help="A real OpenSearch with IAM and model endpoints on this machine, without an account.",
     no_args_is_help=True,
@@ -25,15 +27,17 @@ app.add_typer(policy, name="policy")
 app.add_typer(sandbox, name="sandbox")
 
 Paths = Annotated[list[str], typer.Argument(help="Manifest files or folders.", show_default=False)]
-PlanOrPaths = Annotated[list[str], typer.Argument(help="Manifest files or folders, or one saved plan.", show_default=False)]
-Var = Annotated[Optional[list[str]], typer.Option("--var", metavar="NAME=VALUE", help="The value of a variable.")]
-VarFile = Annotated[Optional[list[Path]], typer.Option("--var-file", help="A YAML or JSON file of variables' values.")]
+PlanOrPaths = Annotated[
+    list[str], typer.Argument(help="Manifest files or folders, or one saved plan.", show_default=False)
+]
+Var = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="The value of a variable.")]
+VarFile = Annotated[list[Path] | None, typer.Option("--var-file", help="A YAML or JSON file of variables' values.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colour. NO_COLOR does the same.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where inside the reconciler an error arose.")]
-Stats = Annotated[Optional[Path], typer.Option("--stats", metavar="FILE", help="Write requests, time and memory to FILE.")]
-LedgerFile = Annotated[Optional[Path], typer.Option("--ledger", metavar="FILE", help="Keep the ledger in FILE.")]
-Adopt = Annotated[Optional[list[str]], typer.Option("--adopt", metavar="ADDRESS", help="Take over this object.")]
+Stats = Annotated[Path | None, typer.Option("--stats", metavar="FILE", help="Write requests, time and memory to FILE.")]
+LedgerFile = Annotated[Path | None, typer.Option("--ledger", metavar="FILE", help="Keep the ledger in FILE.")]
+Adopt = Annotated[list[str] | None, typer.Option("--adopt", metavar="ADDRESS", help="Take over this object.")]
 AdoptAll = Annotated[bool, typer.Option("--adopt-all", help="Take over everything that exists already.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. For CI.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Leave out the test queries afterwards.")]
@@ -41,9 +45,16 @@ Name = Annotated[str, typer.Option("--name", help="Which sandbox.")]
 
 
 @app.command()
-def validate(paths: Paths, var: Var = None, var_file: VarFile = None, json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+def validate(
+    paths: Paths,
+    var: Var = None,
+    var_file: VarFile = None,
+    json: Json = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
     """Check a manifest without looking at anything live."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
     commands.validate(Load(paths, var or [], var_file or []), Common(json, no_color, debug))
 
@@ -51,14 +62,14 @@ def validate(paths: Paths, var: Var = None, var_file: VarFile = None, json: Json
 @app.command()
 def plan(
     paths: Paths, var: Var = None, var_file: VarFile = None,
-    out: Annotated[Optional[Path], typer.Option("--out", metavar="FILE", help="Save the plan for apply.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save the plan for apply.")] = None,
     calls: Annotated[bool, typer.Option("--calls", help="List the API calls to come.")] = False,
-    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes.")] = False,
+    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 on changes.")] = False,
     adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None, stats: Stats = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what differs from what is live. Writes nothing."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
     load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
     commands.plan(load, Common(json, no_color, debug, stats), out, calls, detailed_exitcode)
@@ -71,7 +82,7 @@ def apply(
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Make the changes a plan shows. Asks first."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
     load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
     commands.apply(load, Common(json, no_color, debug, stats), yes, no_verify)
@@ -80,13 +91,15 @@ def apply(
 @app.command()
 def verify(
     paths: Paths, var: Var = None, var_file: VarFile = None,
-    only: Annotated[Optional[list[str]], typer.Option("--only", metavar="NAME", help="Only this query.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Only this query.")] = None,
     ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Prove the chain by asking the model the manifest's test queries."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
-    commands.verify(Load(paths, var or [], var_file or [], ledger=ledger), Common(json, no_color, debug, stats), only or [])
+    commands.verify(
+        Load(paths, var or [], var_file or [], ledger=ledger), Common(json, no_color, debug, stats), only or []
+    )
 
 
 @app.command()
@@ -96,7 +109,7 @@ def destroy(
     ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Remove everything that is the manifest's. Asks first."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
     load = Load(paths, var or [], var_file or [], ledger=ledger, include_adopted=include_adopted)
     commands.destroy(load, Common(json, no_color, debug, stats), yes)
@@ -108,7 +121,7 @@ def show(
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what is live of the objects a manifest names."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
     commands.show(Load(paths, var or [], var_file or [], ledger=ledger), Common(json, no_color, debug, stats))
 
@@ -128,7 +141,7 @@ def policy_diff(
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Compare two policy documents, statement by statement. Exits with 0 when they mean the same, else with 2."""
-    from reconciler.cli import commands  # noqa: PLC0415
+    from reconciler.cli import commands
 
     commands.policy_diff(a, b, Common(json, no_color, debug))
 

@@ -18,7 +18,7 @@ from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
 from reconciler.cli.options import Common, Load
 from reconciler.cli.output import Output
-from reconciler.cli.progress import Progress
+from reconciler.cli.progress import Progress, Waits
 from reconciler.cli.session import Session, Subject
 from reconciler.diff import dotted
 from reconciler.errors import Problem, ReconcilerError
@@ -80,7 +80,7 @@ def apply(load: Load, common: Common, yes: bool, no_verify: bool) -> None:
         made = _plan(session, subject, known)
         if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
             raise ReconcilerError(moved)
-        _carry_out(made, session, output, common, yes, [] if no_verify else list(subject.manifest.verify))
+        _carry_out(made, session, output, yes, [] if no_verify else list(subject.manifest.verify))
 
 
 def destroy(load: Load, common: Common, yes: bool) -> None:
@@ -90,10 +90,12 @@ def destroy(load: Load, common: Common, yes: bool) -> None:
     kept = [one for one in subject.desired.values() if one.lifecycle.prevent_destroy]
     if kept:
         hint = "remove prevent_destroy to allow it"
-        raise ReconcilerError([Problem("prevented", "it may not be destroyed", one.position, str(one.address), hint) for one in kept])
+        raise ReconcilerError(
+            [Problem("prevented", "it may not be destroyed", one.position, str(one.address), hint) for one in kept]
+        )
     emptied = replace(subject, desired={})
     with _session(subject, load, common, output) as session:
-        _carry_out(_plan(session, emptied, known), session, output, common, yes, [])
+        _carry_out(_plan(session, emptied, known), session, output, yes, [])
 
 
 def verify(load: Load, common: Common, only: Sequence[str]) -> None:
@@ -122,7 +124,11 @@ def show(load: Load, common: Common) -> None:
     if output.is_json:
         output.data(
             {
-                str(change.address): {"id": change.live.id, "attributes": change.live.attributes, "fields": change.live.fields}
+                str(change.address): {
+                    "id": change.live.id,
+                    "attributes": change.live.attributes,
+                    "fields": change.live.fields,
+                }
                 if change.live
                 else None
                 for change in made.changes
@@ -142,7 +148,12 @@ def policy_diff(a: Path, b: Path, common: Common) -> None:
     output = Output(common)
     before, after = _document(a), _document(b)
     faults = [
-        Problem("bad-policy", fault.message, address=f"{path}{'.' if fault.path else ''}{dotted(fault.path)}", hint=fault.hint)
+        Problem(
+            "bad-policy",
+            fault.message,
+            address=f"{path}{'.' if fault.path else ''}{dotted(fault.path)}",
+            hint=fault.hint,
+        )
         for path, document in ((a, before), (b, after))
         for fault in policy.check(document, _flavour(document))
     ]
@@ -159,7 +170,9 @@ def policy_diff(a: Path, b: Path, common: Common) -> None:
                         "action": change.action,
                         "statement": change.label,
                         "widens": change.widens,
-                        "differences": [{"path": one.path, "before": one.before, "after": one.after} for one in change.differences],
+                        "differences": [
+                            {"path": one.path, "before": one.before, "after": one.after} for one in change.differences
+                        ],
                     }
                     for change in found.changes
                 ],
@@ -182,11 +195,13 @@ def policy_diff(a: Path, b: Path, common: Common) -> None:
 @contextmanager
 def _session(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
     """A session whose figures are written and whose threads are ended, whatever happens."""
-    session = Session(subject.manifest, load.ledger)
+    session = Session(subject.manifest, load.ledger, Waits(output))
     try:
         yield session
     except _SERVICE_ERRORS as error:
-        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place(endpoint=_endpoint(subject.manifest)))) from error
+        raise ReconcilerError(
+            diagnosis.problems(error, diagnosis.Place(endpoint=_endpoint(subject.manifest)))
+        ) from error
     finally:
         session.close()
         if common.stats is not None:
@@ -201,7 +216,9 @@ def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan
         seen = survey(session.reader, question, context, subject.desired)
     except _SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
-        raise ReconcilerError(diagnosis.problems(error, diagnosis.Place(caller=caller, endpoint=_endpoint(subject.manifest)))) from error
+        raise ReconcilerError(
+            diagnosis.problems(error, diagnosis.Place(caller=caller, endpoint=_endpoint(subject.manifest)))
+        ) from error
     return decide(seen, subject.permissions)
 
 
@@ -225,7 +242,12 @@ def _print_plan(made: Plan, session: Session, output: Output, calls: bool) -> No
         document = as_json.plan_json(made, sessions.timestamp())
         if calls and not made.errored:
             document["calls"] = [
-                {"address": str(change.address), "request": request.label, "body": _body(request), "as": request.identity}
+                {
+                    "address": str(change.address),
+                    "request": request.label,
+                    "body": _body(request),
+                    "as": request.identity,
+                }
                 for change, requests in execute.calls(made)
                 for request in requests
             ]
@@ -251,7 +273,7 @@ def _body(request: Request) -> Json:
     return as_json.known(list(request.body) if isinstance(request.body, tuple) else request.body)
 
 
-def _carry_out(made: Plan, session: Session, output: Output, common: Common, yes: bool, queries: list[Query]) -> None:
+def _carry_out(made: Plan, session: Session, output: Output, yes: bool, queries: list[Query]) -> None:
     if not output.is_json:
         _print_plan(made, session, output, calls=False)
     if made.errored:
@@ -331,7 +353,10 @@ def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Contex
         problem
         for verdict in verdicts
         if verdict.error is not None
-        for problem in diagnosis.problems(verdict.error, diagnosis.Place(position=verdict.query.position, caller=caller, endpoint=context.place.endpoint))
+        for problem in diagnosis.problems(
+            verdict.error,
+            diagnosis.Place(position=verdict.query.position, caller=caller, endpoint=context.place.endpoint),
+        )
     ]
     if output.is_json:
         output.data(
@@ -374,7 +399,7 @@ def _confirm(made: Plan) -> None:
 def _stopping(session: Session) -> Iterator[None]:
     """The first SIGINT or SIGTERM lets what is under way come to its end; the second one ends the process."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
         session.writer.stop()
         signal.signal(number, signal.SIG_DFL)
 

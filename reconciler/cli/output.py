@@ -72,7 +72,9 @@ class Output:
             text.highlight_words([f"{problem.severity}[{problem.code}]"], colour)
             self.err.print(text, soft_wrap=True, markup=False, highlight=False)
         if error is not None:
-            frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+            frames = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+            ]
             self.err.print("\n".join(frames), soft_wrap=True, markup=False, highlight=False)
 
     def _console(self, terminal: bool, *, stderr: bool) -> Console:

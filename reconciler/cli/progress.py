@@ -13,8 +13,23 @@ from reconciler.model.objects import Address
 from reconciler.model.request import Request
 from reconciler.model.steps import Pause
 from reconciler.render import text as as_text
+from reconciler.runner import Silent
 
 _WORTH_A_LINE = 5.0
+_A_MOMENT = 0.5
+
+
+class Waits(Silent):
+    """Told by the runner of a reading command: says what is waited for when it takes more than a moment."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._said: set[str] = set()
+
+    def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
+        if request.label not in self._said and seconds > _A_MOMENT:
+            self._said.add(request.label)
+            self._output.note(f"waiting for {request.label}: {reason}")
 
 
 class Progress:
@@ -25,14 +40,20 @@ class Progress:
         self._under_way: dict[Address, tuple[Change, float, str]] = {}
         self._announced: dict[Address, float] = {}
         shown = output.err.is_terminal and not output.is_json
-        self._live = Live(console=output.err, transient=True, refresh_per_second=8, get_renderable=self._lines) if shown else None
+        self._live = (
+            Live(console=output.err, transient=True, refresh_per_second=8, get_renderable=self._lines)
+            if shown
+            else None
+        )
 
     def __enter__(self) -> "Progress":
         if self._live is not None:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
 

@@ -37,12 +37,17 @@ def status(name: str, common: Common) -> None:
     output = Output(common)
     info = lifecycle.status(name)
     if output.is_json:
-        running = {"flavour": info.settings.options.flavour, "endpoint": info.endpoints.domain, "aws": info.endpoints.aws} if info else {}
+        running = (
+            {"flavour": info.settings.options.flavour, "endpoint": info.endpoints.domain, "aws": info.endpoints.aws}
+            if info
+            else {}
+        )
         output.data({"name": name, "running": info is not None, **running})
     elif info is None:
         output.line(f"Sandbox {name} is not running.")
     else:
-        output.line(f"Sandbox {name} ({info.settings.options.flavour}): OpenSearch at {info.endpoints.domain}, AWS at {info.endpoints.aws}")
+        where = f"OpenSearch at {info.endpoints.domain}, AWS at {info.endpoints.aws}"
+        output.line(f"Sandbox {name} ({info.settings.options.flavour}): {where}")
         which = "" if name == "default" else f" --name {name}"
         output.line(f'Run `eval "$(reconciler sandbox env{which})"` to point aws, curl and the reconciler at it.')
     if info is None:

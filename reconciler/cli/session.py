@@ -14,7 +14,7 @@ from typing import Any
 
 from reconciler import lint, references
 from reconciler.canonical.json import Json
-from reconciler.cli.options import Common, Load
+from reconciler.cli.options import Load
 from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.kinds import load_kinds
 from reconciler.manifest.events import parse
@@ -33,6 +33,7 @@ from reconciler.plan.saved import Saved
 from reconciler.plan.survey import desired_objects
 from reconciler.runner import Observer, Runner, anything, reading_only
 
+_READING_PATIENCE = 15.0  # seconds; whoever only looks can look again
 _AWS_KINDS = frozenset({"iam_roles"})
 
 
@@ -98,7 +99,7 @@ class Session:
     @cached_property
     def reader(self) -> Runner:
         """A runner that refuses to write."""
-        return Runner(self._exchange, guard=reading_only, observer=self.observer)
+        return Runner(self._exchange, guard=reading_only, observer=self.observer, patience=_READING_PATIENCE)
 
     @cached_property
     def writer(self) -> Runner:
@@ -165,7 +166,7 @@ class Session:
     def _exchange(self) -> Any:
         from reconciler.transports.exchange import Threads
 
-        return Threads(self._transports(), lambda name: self.secrets.read(name))
+        return Threads(self._transports(), self.secrets.read)
 
     def _transports(self) -> dict[Service, Any]:
         from reconciler.transports.ledger_file import LedgerFile
@@ -185,7 +186,9 @@ class Session:
         target = self.manifest.target.opensearch
         assert target is not None
         if not target.endpoint:
-            problem = Problem("no-endpoint", "the target names no endpoint", address="target.opensearch", hint="state `endpoint`")
+            problem = Problem(
+                "no-endpoint", "the target names no endpoint", address="target.opensearch", hint="state `endpoint`"
+            )
             raise ReconcilerError([problem])
         ca_file = target.ca_file or os.environ.get("OPENSEARCH_CA_FILE")
         endpoint = Endpoint(target.endpoint, ca_file, target.verify_certs, target.timeout or 60.0)
@@ -217,7 +220,12 @@ class Session:
         password = os.environ.get("OPENSEARCH_PASSWORD", "")
         if not (name and password):
             hint = "state target.opensearch.auth, or set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD"
-            problem = Problem("not-authenticated", "no user name and password for OpenSearch", address="target.opensearch.auth", hint=hint)
+            problem = Problem(
+                "not-authenticated",
+                "no user name and password for OpenSearch",
+                address="target.opensearch.auth",
+                hint=hint,
+            )
             raise ReconcilerError([problem])
         return name, password
 
@@ -266,7 +274,9 @@ def _variables(load: Load) -> dict[str, Json]:
             raise ReconcilerError(document.problems)
         if not isinstance(document.value, Mapping):
             message = "a file of variables holds one mapping of names to values"
-            raise ReconcilerError([Problem("wrong-type", message, document.position(()), hint="write `name: value` lines")])
+            raise ReconcilerError(
+                [Problem("wrong-type", message, document.position(()), hint="write `name: value` lines")]
+            )
         values |= document.value
     for text in load.var:
         name, equals, value = text.partition("=")
@@ -281,10 +291,15 @@ def _targets(manifest: Manifest, desired: Mapping[Address, Desired]) -> list[Pro
     aws = [one for one in desired.values() if one.address.kind in _AWS_KINDS]
     others = [one for one in desired.values() if one.address.kind not in _AWS_KINDS]
     found = []
-    for objects, target, name in ((aws, manifest.target.aws, "aws"), (others, manifest.target.opensearch, "opensearch")):
+    for objects, target, name in (
+        (aws, manifest.target.aws, "aws"),
+        (others, manifest.target.opensearch, "opensearch"),
+    ):
         if objects and target is None:
             message = f"{objects[0].address} needs target.{name}, which the manifest does not state"
-            found.append(Problem("no-target", message, objects[0].position, str(objects[0].address), f"state target.{name}"))
+            found.append(
+                Problem("no-target", message, objects[0].position, str(objects[0].address), f"state target.{name}")
+            )
     signed = manifest.target.opensearch is not None and isinstance(manifest.target.opensearch.auth, SigV4Auth)
     if signed and manifest.target.aws is None:
         message = "target.opensearch.auth is sigv4, and there is no target.aws to sign as"

@@ -81,7 +81,15 @@ class MlKind(Kind):
             )
             yield from call(request)
 
-    def post(self, path: str, body: Mapping[str, Value], key: str, *, query: Mapping[str, str] = {}, identity: str | None = None) -> Steps[Made]:  # noqa: B006
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Value],
+        key: str,
+        *,
+        query: Mapping[str, str] = {},
+        identity: str | None = None,
+    ) -> Steps[Made]:
         """Make an object and return its id, which the answer has under `key`."""
         request = Request(
             Service.OPENSEARCH,
@@ -112,11 +120,13 @@ class MlKind(Kind):
             if answer.missing:
                 return []
             raise Failed("bad-answer", f"the search of {self.collection} answered without hits")
-        return [
-            self._live(str(hit["_id"]), hit["_source"])
-            for hit in listed
-            if isinstance(hit, Mapping) and isinstance(hit["_source"], Mapping)
-        ]
+        lives = []
+        for hit in listed:
+            source = hit.get("_source") if isinstance(hit, Mapping) else None
+            if not isinstance(hit, Mapping) or not isinstance(source, Mapping) or "_id" not in hit:
+                raise Failed("bad-answer", f"the search of {self.collection} answered with a hit that is none")
+            lives.append(self._live(str(hit["_id"]), source))
+        return lives
 
     def _gather(self, ids: Sequence[str], answers: Sequence[Answer]) -> tuple[tuple[Live, ...], Mapping[str, str]]:
         pairs = list(zip(ids, answers, strict=True))

@@ -42,7 +42,7 @@ class ClusterSettings(Kind):
             elif name in work.fields:
                 values[name] = work.fields[name]
             elif name in applied:
-                values[name] = self._as_before(work, name, settings)
+                values[name] = _as_before(work, name)
         yield from _put(values)
         return Made()
 
@@ -56,7 +56,7 @@ class ClusterSettings(Kind):
                 if after != list(entries(_effective(settings, name))):
                     values[name] = after
             elif self._as_we_left_it(name, applied[name], settings):
-                values[name] = self._as_before(work, name, settings)
+                values[name] = _as_before(work, name)
         yield from _put(values)
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
@@ -97,13 +97,15 @@ class ClusterSettings(Kind):
         rule = self.schema.rule.member(name)
         return rule.canonical(_effective(settings, name)) == rule.canonical(applied)
 
-    def _as_before(self, work: Work, name: str, settings: Mapping[str, Json]) -> Value:
-        prior = (work.row.prior or {}).get(name) if work.row else None
-        return prior
+
+def _as_before(work: Work, name: str) -> Value:
+    return (work.row.prior or {}).get(name) if work.row else None
 
 
 def _settings() -> Steps[Mapping[str, Json]]:
-    request = Request(Service.OPENSEARCH, f"GET {_SETTINGS}", query={"include_defaults": "true", "flat_settings": "true"})
+    request = Request(
+        Service.OPENSEARCH, f"GET {_SETTINGS}", query={"include_defaults": "true", "flat_settings": "true"}
+    )
     answer = yield from call(request)
     return answer.body if isinstance(answer.body, Mapping) else {}
 

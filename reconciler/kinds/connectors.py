@@ -5,11 +5,12 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
-from reconciler.model.identity import assume
 from reconciler.manifest.templates import Value
+from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Address, Desired
 from reconciler.model.steps import Steps
@@ -24,7 +25,7 @@ class Connectors(MlKind):
     """A connector is made and changed under the identity in `sign_as`."""
 
     collection = "connectors"
-    answers = {f"POST {ROOT}/connectors/_create": {"connector_id": "(known after apply)"}}
+    answers: ClassVar[Mapping[str, Json]] = {f"POST {ROOT}/connectors/_create": {"connector_id": "(known after apply)"}}
     to_read = Grants(
         iam=("es:ESHttpGet",),
         opensearch=("cluster:admin/opensearch/ml/connectors/search", "cluster:admin/opensearch/ml/connectors/get"),
@@ -69,10 +70,20 @@ class Connectors(MlKind):
             for header, value in headers.items() if isinstance(headers, Mapping) else ():
                 for used in _CREDENTIAL.findall(str(value)):
                     if used not in keys:
-                        yield Fault("unknown-reference", ("actions", index, "headers", header), f"the credential has no {used}", _has(keys))
+                        yield Fault(
+                            "unknown-reference",
+                            ("actions", index, "headers", header),
+                            f"the credential has no {used}",
+                            _has(keys),
+                        )
             for used in _PARAMETER.findall(str(action.get("url"))):
                 if used not in named:
-                    yield Fault("unknown-reference", ("actions", index, "url"), f"the parameters have no {used}", _has(list(named)))
+                    yield Fault(
+                        "unknown-reference",
+                        ("actions", index, "url"),
+                        f"the parameters have no {used}",
+                        _has(list(named)),
+                    )
 
     def depends_on(self, desired: Desired, everything: Mapping[Address, Desired]) -> Iterable[Address]:
         """The settings that trust its endpoint, and the mappings that admit the role it is signed as."""

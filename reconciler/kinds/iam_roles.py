@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json
@@ -26,7 +27,7 @@ class IamRoles(Kind):
     """A role is read with everything on it, and ours as a whole except for tags of other keys."""
 
     marks = True
-    answers = {
+    answers: ClassVar[Mapping[str, Json]] = {
         "CreateRole": {"Role": {"RoleId": "(known after apply)"}},
         "GetRole": {"Role": {"RoleId": "(known after apply)"}},
     }
@@ -38,8 +39,8 @@ class IamRoles(Kind):
     )  # fmt: skip
     to_write = Grants(
         iam=(
-            "iam:CreateRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy",
-            "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
+            "iam:CreateRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy",
+            "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
             "iam:DeleteRolePermissionsBoundary", "iam:TagRole", "iam:UntagRole", "iam:DeleteRole",
             "iam:ListInstanceProfilesForRole", "iam:RemoveRoleFromInstanceProfile",
         )
@@ -86,7 +87,11 @@ class IamRoles(Kind):
         found = _body(role)["Role"]
         assert isinstance(found, Mapping)
         policies: list[Json] = [_body(document) for document in documents if not document.missing]
-        details = {**found, "RolePolicyList": policies, "AttachedManagedPolicies": _body(attached).get("AttachedPolicies")}
+        details = {
+            **found,
+            "RolePolicyList": policies,
+            "AttachedManagedPolicies": _body(attached).get("AttachedPolicies"),
+        }
         return Reading((_live(details),))
 
     def create(self, work: Work) -> Steps[Made]:
@@ -123,7 +128,9 @@ class IamRoles(Kind):
             # One call sets both, and what it is not told it may clear.
             both = {
                 "RoleName": name,
-                "Description": fields.get("description", "" if "description" in changed else live.fields["description"]),
+                "Description": fields.get(
+                    "description", "" if "description" in changed else live.fields["description"]
+                ),
                 "MaxSessionDuration": fields.get(
                     "max_session_duration",
                     3600 if "max_session_duration" in changed else live.fields["max_session_duration"],
@@ -133,15 +140,23 @@ class IamRoles(Kind):
         if "permissions_boundary" in changed:
             requests.append(_boundary(name, fields.get("permissions_boundary")))
         if "inline_policies" in changed:
-            requests += _replace_policies(name, _map(live.fields["inline_policies"]), _map(fields.get("inline_policies")))
+            requests += _replace_policies(
+                name, _map(live.fields["inline_policies"]), _map(fields.get("inline_policies"))
+            )
         if "managed_policy_arns" in changed:
             before, after = _strings(live.fields["managed_policy_arns"]), _strings(fields.get("managed_policy_arns"))
             requests += _attach(name, [arn for arn in after if arn not in before])
             requests += _detach(name, [arn for arn in before if arn not in after])
         tags = _map(fields.get("tags")) if "tags" in changed else {}
         if live.mark != work.mark or tags:
-            requests.append(Request(Service.IAM, "TagRole", {"RoleName": name, "Tags": _tags({**tags, MARK: work.mark})}))
-        dropped = [key for key in _map(work.row.applied.get("tags")) if key not in _map(fields.get("tags"))] if work.row else []
+            requests.append(
+                Request(Service.IAM, "TagRole", {"RoleName": name, "Tags": _tags({**tags, MARK: work.mark})})
+            )
+        dropped = (
+            [key for key in _map(work.row.applied.get("tags")) if key not in _map(fields.get("tags"))]
+            if work.row
+            else []
+        )
         if "tags" in changed and dropped:
             requests.append(Request(Service.IAM, "UntagRole", {"RoleName": name, "TagKeys": dropped}))
         yield from call_all(requests)
@@ -212,22 +227,19 @@ def _live(role: Mapping[str, Json]) -> Live:
 
 def _put_policies(role: str, policies: Mapping[str, Value]) -> list[Request]:
     return [
-        Request(
-            Service.IAM, "PutRolePolicy", {"RoleName": role, "PolicyName": name, "PolicyDocument": _text(document)}
-        )
+        Request(Service.IAM, "PutRolePolicy", {"RoleName": role, "PolicyName": name, "PolicyDocument": _text(document)})
         for name, document in policies.items()
     ]
 
 
 def _replace_policies(role: str, before: Mapping[str, Value], after: Mapping[str, Value]) -> list[Request]:
     changed = {
-        name: document
-        for name, document in after.items()
-        if name not in before or not _same(before[name], document)
+        name: document for name, document in after.items() if name not in before or not _same(before[name], document)
     }
     dropped = [name for name in before if name not in after]
     return _put_policies(role, changed) + [
-        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE) for name in dropped
+        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE)
+        for name in dropped
     ]
 
 

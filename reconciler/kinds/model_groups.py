@@ -4,6 +4,7 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/model-group-apis/index/
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
@@ -15,7 +16,9 @@ class ModelGroups(MlKind):
     """A group's access mode is called `access` when read back."""
 
     collection = "model_groups"
-    answers = {f"POST {ROOT}/model_groups/_register": {"model_group_id": "(known after apply)"}}
+    answers: ClassVar[Mapping[str, Json]] = {
+        f"POST {ROOT}/model_groups/_register": {"model_group_id": "(known after apply)"}
+    }
     to_read = Grants(
         iam=("es:ESHttpGet",),
         opensearch=("cluster:admin/opensearch/ml/model_groups/search", "cluster:admin/opensearch/ml/model_groups/get"),

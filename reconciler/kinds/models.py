@@ -4,6 +4,7 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/model-apis/index/
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
@@ -20,7 +21,7 @@ class Models(MlKind):
     """A task that says COMPLETED says nothing yet: only the model's own state does."""
 
     collection = "models"
-    answers = {
+    answers: ClassVar[Mapping[str, Json]] = {
         f"POST {ROOT}/models/_register": {"model_id": "(known after apply)"},
         f"GET {_ONE}": {"model_state": "DEPLOYED"},
     }
@@ -50,7 +51,11 @@ class Models(MlKind):
         }
 
     def create(self, work: Work) -> Steps[Made]:
-        body = {**sent(work, "description", "connector_id", "model_group_id"), "name": work.name, "function_name": "remote"}
+        body = {
+            **sent(work, "description", "connector_id", "model_group_id"),
+            "name": work.name,
+            "function_name": "remote",
+        }
         deployed = work.fields.get("model_state", "DEPLOYED") == "DEPLOYED"
         made = yield from self.post("_register", body, "model_id", query={"deploy": "true"} if deployed else {})
         yield from _settled(work, made.id)

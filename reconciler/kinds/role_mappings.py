@@ -65,9 +65,7 @@ class RoleMappings(Kind):
         changes = {name: for_field(work, name, entries(live.fields.get(name)), ()) for name in LISTS}
         left = {name: change.result(entries(live.fields.get(name))) for name, change in changes.items()}
         if work.row is not None and work.row.prior is None and not any(left.values()):
-            request = Request(
-                Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name}, expect=frozenset({"404"})
-            )
+            request = Request(Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name}, expect=frozenset({"404"}))
             yield from call(request)
             return
         operations: list[dict[str, Json]] = []
@@ -84,9 +82,13 @@ class RoleMappings(Kind):
                     yield Fault("wrong-value", path, "white space around the entry", "it would match nobody")
                 elif ":sts:" in entry and ":assumed-role/" in entry:
                     role = entry.replace(":sts:", ":iam:").replace(":assumed-role/", ":role/").rpartition("/")[0]
-                    yield Fault("wrong-value", path, "the ARN of an assumed role matches nobody", f"write the role's: {role}")
+                    yield Fault(
+                        "wrong-value", path, "the ARN of an assumed role matches nobody", f"write the role's: {role}"
+                    )
                 elif ":instance-profile/" in entry:
-                    yield Fault("wrong-value", path, "the ARN of an instance profile matches nobody", "write its role's ARN")
+                    yield Fault(
+                        "wrong-value", path, "the ARN of an instance profile matches nobody", "write its role's ARN"
+                    )
                 elif name == "backend_roles" and _USER.match(entry):
                     yield Fault("wrong-value", path, "an IAM user is not a backend role", "write it under `users`")
                 elif name == "users" and _ROLE.match(entry):

@@ -36,7 +36,7 @@ class Desired:
     fields: Mapping[str, Value]
     depends_on: frozenset[Address] = frozenset()
     adopt: bool = False
-    lifecycle: Lifecycle = Lifecycle()
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     position: Position | None = None
 
 

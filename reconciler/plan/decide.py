@@ -31,7 +31,7 @@ class Permissions:
         return desired.adopt or self.adopt_all or desired.address in self.adopt
 
 
-def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:  # noqa: B008
+def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     """The plan that brings what is live to what is desired, with everything that stands in its way."""
     decision = _Decision(survey, permissions)
     context = survey.context
@@ -109,7 +109,7 @@ class _Decision:
             why = "it is in use, and a connector in use is not edited"
         if not why:
             self._attributes.learn(address, live.attributes)
-        action = _action(owned, found, why, kind)
+        action = _action(owned, found, why)
         if action is Action.REPLACE and desired.lifecycle.prevent_destroy:
             self._complain("prevented", desired, f"it would be replaced: {why}", "remove prevent_destroy to allow it")
         if found and live.guarded:
@@ -131,7 +131,11 @@ class _Decision:
         kind = self._context.kinds.get(row.address.kind)
         if kind is None:
             self.problems.append(
-                Problem("unknown-kind", f"the ledger has {row.address}, a kind this version does not know", address=str(row.address))
+                Problem(
+                    "unknown-kind",
+                    f"the ledger has {row.address}, a kind this version does not know",
+                    address=str(row.address),
+                )
             )
             return Change(row.address, Action.NO_OP, row=row)
         live = self._find(kind, None, row)
@@ -194,8 +198,7 @@ class _Decision:
             return True
         if live.mark:
             manifest, _, ledger = live.mark.partition("/")
-            ours = manifest == self._context.manifest.name and ledger in (self._context.ledger.id or ledger,)
-            return ours
+            return manifest == self._context.manifest.name and ledger in (self._context.ledger.id or ledger,)
         if row is None:
             return False
         if row.intent is not None and live.id not in entries(row.intent.get("seen")):
@@ -204,7 +207,11 @@ class _Decision:
 
     def _may_take(self, kind: Kind, desired: Desired, live: Live) -> bool:
         owner = live.mark.partition("/")[0] or next(
-            (row.manifest for row in self._context.ledger.others if row.address.kind == kind.name and row.id and row.id == live.id),
+            (
+                row.manifest
+                for row in self._context.ledger.others
+                if row.address.kind == kind.name and row.id and row.id == live.id
+            ),
             "",
         )
         if owner and owner != self._context.manifest.name:
@@ -217,13 +224,19 @@ class _Decision:
             return True
         what = f"{live.name!r}" + (f" ({live.id})" if live.id else "")
         message = f"{what} exists already, and this manifest did not make it"
-        self._complain("not-ours", desired, message, f"take it over with --adopt {desired.address}, or choose another name")
+        self._complain(
+            "not-ours", desired, message, f"take it over with --adopt {desired.address}, or choose another name"
+        )
         return False
 
     def _creation(self, desired: Desired, row: Row | None) -> Change:
-        unset = {name for name in desired.fields if self._context.kinds[desired.address.kind].schema.rule.member(name).local}
+        unset = {
+            name for name in desired.fields if self._context.kinds[desired.address.kind].schema.rule.member(name).local
+        }
         found = tuple(
-            FieldChange((name,), None, value, write_only=name in self._context.kinds[desired.address.kind].schema.write_only)
+            FieldChange(
+                (name,), None, value, write_only=name in self._context.kinds[desired.address.kind].schema.write_only
+            )
             for name, value in desired.fields.items()
             if name not in unset
         )
@@ -259,7 +272,9 @@ class _Decision:
         return tuple(notes)
 
     def _complain(self, code: str, desired: Desired, message: str, hint: str) -> None:
-        self.problems.append(Problem(code, message, desired.position, str(desired.address), hint, severity=Severity.ERROR))
+        self.problems.append(
+            Problem(code, message, desired.position, str(desired.address), hint, severity=Severity.ERROR)
+        )
 
 
 def others_entries(context: Context, address: Address) -> Mapping[str, frozenset[str]]:
@@ -273,7 +288,7 @@ def others_entries(context: Context, address: Address) -> Mapping[str, frozenset
     return found
 
 
-def _action(owned: bool, found: Sequence[FieldChange], why: str, kind: Kind) -> Action:
+def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
     if why:
         return Action.REPLACE
     if not owned:

@@ -70,7 +70,9 @@ def load(text: Json, file: str) -> Saved:
         raise ReconcilerError([Problem("bad-plan", f"{file} is not a saved plan", hint="make one with plan --out")])
     if version > VERSION:
         message = f"{file} has format {version}; this version reads up to {VERSION}"
-        raise ReconcilerError([Problem("bad-plan", message, hint="use the version that made it, or make the plan again")])
+        raise ReconcilerError(
+            [Problem("bad-plan", message, hint="use the version that made it, or make the plan again")]
+        )
     try:
         return _load(inner)
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
@@ -86,7 +88,9 @@ def stale(saved: Saved, plan: Plan) -> list[Problem]:
         then, current = saved.expected.get(address), now.get(address)
         if canonical_text(then) != canonical_text(current):
             what = _moved(then, current)
-            message = f"{what} changed since the plan was made" if current is not None else "it has been changed already"
+            message = (
+                f"{what} changed since the plan was made" if current is not None else "it has been changed already"
+            )
             problems.append(Problem("stale-plan", message, address=address, hint="make the plan again"))
     return problems
 
@@ -94,7 +98,8 @@ def stale(saved: Saved, plan: Plan) -> list[Problem]:
 def signature(change: Change) -> Json:
     """What a change promises: its action, and each difference with both its values."""
     fields: list[Json] = [
-        {"path": list(field.path), "before": encode(field.before), "after": encode(field.after)} for field in change.fields
+        {"path": list(field.path), "before": encode(field.before), "after": encode(field.after)}
+        for field in change.fields
     ]
     return {"action": str(change.action), "fields": fields}
 
@@ -103,7 +108,8 @@ def encode(value: Value) -> Json:
     """A value with its templates spelled out, so that text that looks like one is not taken for one."""
     if isinstance(value, Template):
         parts: list[Json] = [
-            part if isinstance(part, str) else {"of": [part.namespace, part.name, part.attribute]} for part in value.parts
+            part if isinstance(part, str) else {"of": [part.namespace, part.name, part.attribute]}
+            for part in value.parts
         ]
         return {"$template": parts}
     if isinstance(value, Mapping):
@@ -130,7 +136,11 @@ def _moved(then: Json, now: Json) -> str:
         return "the object"
     before = {canonical_text(one) for one in _fields(then)}
     after = {canonical_text(one) for one in _fields(now)}
-    paths = [one["path"] for one in (*_fields(then), *_fields(now)) if (canonical_text(one) in before) != (canonical_text(one) in after)]
+    paths = [
+        one["path"]
+        for one in (*_fields(then), *_fields(now))
+        if (canonical_text(one) in before) != (canonical_text(one) in after)
+    ]
     return ", ".join(dict.fromkeys(".".join(str(part) for part in path) for path in paths)) or "the action"
 
 
@@ -179,8 +189,12 @@ def _object(one: Desired) -> Json:
 def _load(inner: Mapping[str, Json]) -> Saved:
     objects, queries, target = inner["objects"], inner["queries"], inner["target"]
     permissions, secrets, expected = inner["permissions"], inner["secrets"], inner["expected"]
-    assert isinstance(objects, list) and isinstance(queries, list) and isinstance(target, dict)
-    assert isinstance(permissions, dict) and isinstance(secrets, dict) and isinstance(expected, dict)
+    assert isinstance(objects, list)
+    assert isinstance(queries, list)
+    assert isinstance(target, dict)
+    assert isinstance(permissions, dict)
+    assert isinstance(secrets, dict)
+    assert isinstance(expected, dict)
     manifest = Manifest(
         name=str(inner["manifest"]),
         target=Target(AwsTarget(**target["aws"]) if target["aws"] else None, _opensearch(target["opensearch"])),
@@ -224,7 +238,10 @@ def _opensearch(target: Json) -> OpenSearchTarget | None:
     if not isinstance(target, dict):
         return None
     password = _source(target["password"]) if target["password"] else None
-    known: Mapping[str, SigV4Auth | BasicAuth] = {"sigv4": SigV4Auth(), "basic": BasicAuth(target["username"], password)}
+    known: Mapping[str, SigV4Auth | BasicAuth] = {
+        "sigv4": SigV4Auth(),
+        "basic": BasicAuth(target["username"], password),
+    }
     auth = known.get(str(target["auth"]))
     return OpenSearchTarget(
         target["endpoint"], target["domain"], auth, target["ca_file"], target["verify_certs"], target["timeout"]

@@ -10,7 +10,7 @@ from reconciler.ledger import Ledger
 from reconciler.manifest.load import Manifest, SigV4Auth
 from reconciler.manifest.templates import Reference, Value, references
 from reconciler.model.kind import Kind, Place, Reading
-from reconciler.model.objects import Address, Desired, Row, Sought
+from reconciler.model.objects import Address, Desired, Sought
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Steps, call
 from reconciler.plan.plan import Caller, Cluster, Context
@@ -80,7 +80,9 @@ def introduce(runner: Runner, question: Question) -> Context:
         raise failed[0]
     seen = {key: outcome.result for key, outcome in outcomes.items()}
     caller, cluster, found = seen.get("caller", Caller()), seen.get("cluster", Cluster()), seen["ledger"]
-    assert isinstance(caller, Caller) and isinstance(cluster, Cluster) and isinstance(found, Ledger)
+    assert isinstance(caller, Caller)
+    assert isinstance(cluster, Cluster)
+    assert isinstance(found, Ledger)
     user = seen.get("user", Caller())
     assert isinstance(user, Caller)
     caller = replace(caller, user=user.user, roles=user.roles, backend_roles=user.backend_roles)
@@ -128,9 +130,7 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
     return sought
 
 
-def _secrets(
-    question: Question, context: Context, desired: Iterable[Desired]
-) -> tuple[frozenset[str], frozenset[str]]:
+def _secrets(question: Question, context: Context, desired: Iterable[Desired]) -> tuple[frozenset[str], frozenset[str]]:
     """Which secrets have another value than the one last sent, and which could not be read."""
     rotated: set[str] = set()
     unread: set[str] = set()
@@ -159,7 +159,9 @@ def _cluster() -> Steps[Cluster]:
     body = answer.body if isinstance(answer.body, Mapping) else {}
     version = body.get("version")
     if not isinstance(version, Mapping) or "number" not in version:
-        problem = Problem("not-opensearch", "the endpoint answers, but not as OpenSearch does", hint="check the endpoint")
+        problem = Problem(
+            "not-opensearch", "the endpoint answers, but not as OpenSearch does", hint="check the endpoint"
+        )
         raise ReconcilerError([problem])
     return Cluster(str(body.get("cluster_name", "")), str(body.get("cluster_uuid", "")), str(version["number"]))
 
@@ -169,7 +171,9 @@ def _user() -> Steps[Caller]:
     answer = yield from call(Request(Service.OPENSEARCH, "GET /_plugins/_security/authinfo", expect=absent))
     body = answer.body if isinstance(answer.body, Mapping) and answer.ok else {}
     return Caller(
-        user=str(body.get("user_name", "")), roles=_texts(body.get("roles")), backend_roles=_texts(body.get("backend_roles"))
+        user=str(body.get("user_name", "")),
+        roles=_texts(body.get("roles")),
+        backend_roles=_texts(body.get("backend_roles")),
     )
 
 
@@ -213,5 +217,3 @@ def _guard(manifest: Manifest, caller: Caller, cluster: Cluster, found: Ledger) 
                 )
             ]
         )
-
-

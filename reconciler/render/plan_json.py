@@ -6,11 +6,11 @@ https://developer.hashicorp.com/terraform/internals/json-format
 from collections.abc import Mapping, Sequence
 
 from reconciler.canonical.json import Json
-from reconciler.render.problems import problem_json
 from reconciler.manifest.templates import Template, Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.schema import Schema
 from reconciler.plan.plan import Plan
+from reconciler.render.problems import problem_json
 from reconciler.render.values import dotted
 
 FORMAT_VERSION = "1.2"

@@ -58,7 +58,8 @@ def heading(plan: Plan) -> Text:
 
 def reading(plan: Plan, requests: int, seconds: float) -> Text:
     """What a plan cost to make."""
-    return Text(f"read {plan.objects:,} {_plural(plan.objects, 'object')} in {requests:,} {_plural(requests, 'request')}, {seconds:.1f} s", "dim")
+    objects = f"{plan.objects:,} {_plural(plan.objects, 'object')}"
+    return Text(f"read {objects} in {requests:,} {_plural(requests, 'request')}, {seconds:.1f} s", "dim")
 
 
 def changes(plan: Plan) -> Iterator[Text]:
@@ -96,7 +97,9 @@ def summary(plan: Plan, requests: int, seconds: float) -> Text:
     if not plan.pending:
         if not plan.changes:
             return Text("No changes: the manifest has no objects.", "bold")
-        text = f"No changes: {unchanged:,} {_plural(unchanged, 'object')} match ({requests:,} requests, {seconds:.1f} s)."
+        text = (
+            f"No changes: {unchanged:,} {_plural(unchanged, 'object')} match ({requests:,} requests, {seconds:.1f} s)."
+        )
         return Text(text, "bold green")
     line = Text.assemble(("Plan: ", "bold"), count(plan.counts), f"; {unchanged:,} unchanged.")
     if plan.widening:
@@ -138,11 +141,15 @@ def applied(report: Report, seconds: float, verdicts: Sequence[Verdict]) -> Text
         checked = sum(result.change.action is not Action.FORGET for result in done)
         line.append(f" Verified: {checked:,} {_plural(checked, 'object')} as planned")
         passed = sum(verdict.passed for verdict in verdicts)
-        line.append(f", {passed} of {len(verdicts)} {_plural(len(verdicts), 'query', 'queries')} passed." if verdicts else ".")
+        line.append(
+            f", {passed} of {len(verdicts)} {_plural(len(verdicts), 'query', 'queries')} passed." if verdicts else "."
+        )
     elif not report.succeeded:
         failed = sum(result.status is Status.FAILED for result in report.results)
         waiting = sum(result.status is Status.NOT_STARTED for result in report.results)
-        line.append(f" {failed:,} failed, {waiting:,} not started, {len(report.differing):,} not as planned.", "bold red")
+        line.append(
+            f" {failed:,} failed, {waiting:,} not started, {len(report.differing):,} not as planned.", "bold red"
+        )
     return line
 
 
@@ -160,7 +167,9 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[Text]:
             yield Text(f"      {verdict.answer}")
 
 
-def live_lines(address: Address, fields: Mapping[str, Value], attributes: Mapping[str, str], rule: Rule) -> Iterator[Text]:
+def live_lines(
+    address: Address, fields: Mapping[str, Value], attributes: Mapping[str, str], rule: Rule
+) -> Iterator[Text]:
     """One live object as `show` prints it."""
     yield Text(str(address), "bold")
     for name, text in attributes.items():

@@ -58,7 +58,7 @@ class NodeClient(Protocol):
 
 
 class ModelEndpoints(Protocol):
-    """The outside world as seen by a connector."""
+    """The outside world as seen by a connector: models, and AWS's Secrets Manager, under their public host names."""
 
     async def send(
         self,

@@ -22,7 +22,10 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: ASGIApp, *, certificate: Pair | None = None) -> AsyncIterator[str]:
     """Serve `app` on 127.0.0.1 while the context lasts; gives its URL, https with a certificate."""
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+    # asyncio sends at once (TCP_NODELAY) only on sockets that say that they are TCP
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(512)
         server = _Server(
             uvicorn.Config(
                 app,

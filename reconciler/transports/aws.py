@@ -108,13 +108,21 @@ class Aws:
             about = error.response.get("Error", {})
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
             return Answer(status, None, str(about.get("Code", status)), str(about.get("Message", "")))
-        except (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError, exceptions.TokenRetrievalError) as error:
+        except (
+            exceptions.NoCredentialsError,
+            exceptions.CredentialRetrievalError,
+            exceptions.TokenRetrievalError,
+        ) as error:
             raise ReconcilerError([_no_credentials(str(error))]) from error
         except exceptions.NoRegionError as error:
             message = "no region is known"
             hint = "state target.aws.region or set AWS_REGION"
             raise ReconcilerError([Problem("no-region", message, address="target.aws.region", hint=hint)]) from error
-        except (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError, exceptions.ProxyConnectionError) as error:
+        except (
+            exceptions.EndpointConnectionError,
+            exceptions.ConnectTimeoutError,
+            exceptions.ProxyConnectionError,
+        ) as error:
             raise NoAnswer(Lost.REFUSED, str(error)) from error
         except exceptions.ReadTimeoutError as error:
             raise NoAnswer(Lost.TIMEOUT, str(error)) from error
@@ -140,7 +148,7 @@ class Aws:
 
     def _assumed(self, source: boto3.Session, role_arn: str) -> boto3.Session:
         """A session of the target's own role, whose credentials are fetched anew before they expire."""
-        from botocore.credentials import RefreshableCredentials  # noqa: PLC0415  only here
+        from botocore.credentials import RefreshableCredentials
 
         sts = source.client("sts", config=_CONFIG, endpoint_url=self._target.endpoint_url)
 

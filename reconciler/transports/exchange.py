@@ -26,7 +26,9 @@ class Threads:
     Secrets are put into a request here, at the last moment, and taken out of what the answer says.
     """
 
-    def __init__(self, transports: Mapping[Service, Transport], read_secret: Callable[[str], str], width: int = 24) -> None:
+    def __init__(
+        self, transports: Mapping[Service, Transport], read_secret: Callable[[str], str], width: int = 24
+    ) -> None:
         self._transports = transports
         self._read_secret = read_secret
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="request")

@@ -49,7 +49,12 @@ class OpenSearch:
         headers = {"content-type": content_type} if body is not None else {}
         try:
             status, _, text = self._connection(request.identity).perform_request(
-                request.method, request.path, body=body, headers=headers, ignore=_ALL_ERRORS, timeout=self._endpoint.timeout
+                request.method,
+                request.path,
+                body=body,
+                headers=headers,
+                ignore=_ALL_ERRORS,
+                timeout=self._endpoint.timeout,
             )
         except ConnectionTimeout as error:
             raise NoAnswer(Lost.TIMEOUT, f"no answer after {self._endpoint.timeout:.0f} s") from error

@@ -68,7 +68,9 @@ class Secrets:
         except NoAnswer as lost:
             raise _problem(name, f"Secrets Manager does not answer: {lost.reason}", "try again") from None
         if not found.ok:
-            raise _problem(name, f"Secrets Manager: {found.code}: {found.reason}", "check the secret and the permissions")
+            raise _problem(
+                name, f"Secrets Manager: {found.code}: {found.reason}", "check the secret and the permissions"
+            )
         text = found.body.get("SecretString") if isinstance(found.body, Mapping) else None
         if not isinstance(text, str):
             raise _problem(name, f"{secret_id} has no text", "store the secret as text")

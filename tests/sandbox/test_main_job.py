@@ -47,6 +47,7 @@ def run(bed: Bed, *arguments: str | Path, env: Mapping[str, str] | None = None) 
         text=True,
         stdin=subprocess.DEVNULL,
         timeout=180,
+        check=False,
     )
     assert "Traceback" not in done.stderr + done.stdout
     return Ran(done.returncode, done.stdout, done.stderr)
@@ -164,11 +165,16 @@ def test_a_role_that_exists_with_a_wrong_trust_policy_is_adopted_and_repaired(aw
 def test_what_others_put_into_shared_lists_stays(aws: Bed) -> None:
     other, endpoint = "arn:aws:iam::123456789012:role/somebody-else", r"^https://models\.example\.com/.*$"
     put = aws.ask(
-        "PUT", "/_plugins/_security/api/rolesmapping/ml_full_access", by=aws.automation, content={"backend_roles": [other]}
+        "PUT",
+        "/_plugins/_security/api/rolesmapping/ml_full_access",
+        by=aws.automation,
+        content={"backend_roles": [other]},
     )
     assert put.status_code == 201
     assert (
-        aws.ask("PUT", "/_cluster/settings", by=aws.automation, content={"persistent": {TRUSTED: [endpoint]}}).status_code
+        aws.ask(
+            "PUT", "/_cluster/settings", by=aws.automation, content={"persistent": {TRUSTED: [endpoint]}}
+        ).status_code
         == 200
     )
 

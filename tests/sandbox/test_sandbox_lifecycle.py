@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox import lifecycle
-from reconciler.sandbox.settings import Options
+from reconciler.sandbox.settings import Options, new_settings, write_settings
 from tests.sandbox.bed import Bed
 
 
@@ -88,33 +88,42 @@ def test_the_node_does_not_run_as_root(aws_sandbox: Bed) -> None:
     assert node.stat().st_uid != 0
 
 
-def test_killed_and_cleaned(home: Path) -> None:
+def test_killed_and_started_again(home: Path) -> None:
     said: list[str] = []
     info = lifecycle.up("doomed", Options("aws"), said.append)
     assert any("OpenSearch" in line for line in said)
     node = info.settings.node_folder
     assert processes_in(node)
     os.kill(info.pid, signal.SIGKILL)
-    assert until(lambda: not processes_in(node)), "the node outlives its daemon"
     os.waitpid(info.pid, 0)
+    assert until(lambda: not processes_in(node)), "the node outlives its daemon"
     assert lifecycle.status("doomed") is None
-    assert lifecycle.names() == ("doomed",)
     with pytest.raises(ReconcilerError) as raised:
         lifecycle.env("doomed")
     assert raised.value.problems[0].code == "sandbox-not-running"
-    assert lifecycle.down("doomed") is False
+
+    again = lifecycle.up("doomed", Options("self-managed"))
+    assert again.settings.node_folder != node
+    assert not node.exists()
+    assert lifecycle.down("doomed") is True
+    assert not processes_in(again.folder)
+    assert not processes_in(again.settings.node_folder)
+    assert not again.settings.node_folder.exists()
+    assert list(home.iterdir()) == []
+
+
+def test_down_cleans_what_a_killed_daemon_left(home: Path, tmp_path: Path) -> None:
+    left = home / "stale"
+    left.mkdir(parents=True)
+    node = tmp_path / "node"
+    node.mkdir()
+    write_settings(new_settings("stale", Options(), node), left / "settings.json")
+    (left / "lock").write_text(str(os.getpid()))
+    assert lifecycle.names() == ("stale",)
+    assert lifecycle.status("stale") is None
+    assert lifecycle.down("stale") is False
     assert not node.exists()
     assert list(home.iterdir()) == []
-
-
-def test_down_leaves_nothing(home: Path) -> None:
-    info = lifecycle.up("brief", Options("self-managed"))
-    assert lifecycle.down("brief") is True
-    assert not processes_in(info.folder)
-    assert not processes_in(info.settings.node_folder)
-    assert not info.settings.node_folder.exists()
-    assert list(home.iterdir()) == []
-    assert lifecycle.down("brief") is False
 
 
 def test_a_node_that_can_not_start(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,10 @@ class Account:
         self.page = page
         self.roles: dict[str, Doc] = {}
         self._made = 0
-        self._operations: Mapping[str, Callable[[Mapping[str, Any], float], Doc]] = {
+
+    def answer(self, operation: str, asked: Mapping[str, Any], now: float) -> Doc:
+        """The answer of IAM or STS as boto3 returns it."""
+        operations: Mapping[str, Callable[[Mapping[str, Any], float], Doc]] = {
             "CreateRole": self._create,
             "GetRole": lambda asked, now: {"Role": _shown(self._visible(asked, now), tags=True)},
             "UpdateRole": self._update,
@@ -57,12 +60,9 @@ class Account:
             "GetCallerIdentity": lambda asked, now: {"Arn": CALLER, "Account": ACCOUNT},
             "AssumeRole": self._assume,
         }
-
-    def answer(self, operation: str, asked: Mapping[str, Any], now: float) -> Doc:
-        """The answer of IAM or STS as boto3 returns it."""
-        if operation not in self._operations:
+        if operation not in operations:
             raise Refused(400, f"no such operation: {operation}", "InvalidAction")
-        return self._operations[operation](asked, now)
+        return operations[operation](asked, now)
 
     def has(self, arn: str) -> bool:
         """Whether a role of this ARN exists."""

@@ -110,18 +110,10 @@ def _connectors(number: int) -> Fields:
 
 
 def _groups(number: int) -> Fields:
-    return st.fixed_dictionaries(
-        {
-            f"g{number}": st.fixed_dictionaries(
-                {},
-                optional={
-                    "name": st.just(f"Group {number}"),
-                    "description": words,
-                    "access_mode": st.sampled_from(["public", "private", "restricted"]),
-                },
-            )
-        }
-    )
+    # What absence means depends on the domain, so that a stated mode can not be taken back: always or never.
+    modes = {"access_mode": st.sampled_from(["public", "private", "restricted"])} if number == 1 else {}
+    optional = {"name": st.just(f"Group {number}"), "description": words}
+    return st.fixed_dictionaries({f"g{number}": st.fixed_dictionaries(modes, optional=optional)})
 
 
 def _models(number: int) -> Fields:

@@ -377,7 +377,7 @@ class Domain:
         self._settle(now)
 
     def _settle(self, now: float) -> None:
-        for due in sorted(self._due):
+        for due in sorted(self._due, key=lambda one: one[0]):
             if due[0] <= now:
                 self._due.remove(due)
                 if due[1] in self.models.documents:

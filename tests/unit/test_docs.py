@@ -50,7 +50,7 @@ def test_a_kinds_page_has_every_field_and_attribute_and_the_example(kind: Kind) 
 
 def test_every_command_is_documented_with_every_option() -> None:
     page = (DOCS / "commands.md").read_text("utf-8")
-    sections = {heading: text for heading, text in re.findall(r"^## `(.+?)`\n(.*?)(?=^## |\Z)", page, re.M | re.S)}
+    sections = dict(re.findall(r"^## `(.+?)`\n(.*?)(?=^## |\Z)", page, re.M | re.S))
     found = dict(options("", typer.main.get_command(app)))
     assert sections.keys() == found.keys()
     for name, flags in found.items():

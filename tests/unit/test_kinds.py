@@ -17,7 +17,7 @@ A case is a file `kinds/<kind>/<case>.json`. Its keys:
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def test_settings_go_back_to_what_somebody_had_set_and_lists_to_what_they_were()
     unset = "plugins.ml_commons.rag_pipeline_feature_enabled"
     live = Live("ml", "", {lists: ["^a$"], scalar: "true", unset: "true"}, detail={scalar: "true"})
     prior = KINDS["cluster_settings"].prior(live, [lists, scalar, unset])
-    assert prior == {lists: ["^a$"], scalar: "true", unset: None}
+    assert {name: prior[name] for name in (lists, scalar, unset)} == {lists: ["^a$"], scalar: "true", unset: None}
 
 
 def outcome(kind: Kind, case: Case) -> dict[str, Any]:
@@ -115,14 +115,18 @@ def outcome(kind: Kind, case: Case) -> dict[str, Any]:
         Address(kind.name, name), service_name, PLACE, fields, frozenset(change.field for change in found), live, row,
         MARK, {field: frozenset(entries) for field, entries in case.get("others", {}).items()},
     )  # fmt: skip
-    steps: Steps[Made] | Steps[None] = {"create": kind.create, "update": kind.update, "delete": kind.delete}[do](work)
-    made, error = drive(steps, case["exchange"])
+    operations: Mapping[str, Callable[[Work], Steps[Any]]] = {
+        "create": kind.create,
+        "update": kind.update,
+        "delete": kind.delete,
+    }
+    made, error = drive(operations[do](work), case["exchange"])
     return result | {"made": _without_empty(asdict(made)) if isinstance(made, Made) else None, "error": error}
 
 
 def drive(steps: Steps[Any], exchange: Sequence[Any]) -> tuple[Any, str | None]:
     """Drive steps through an exchange, and return their result or how they ended."""
-    clock, error = 1000.0, None
+    clock, result, error = 1000.0, None, None
     script = list(exchange)
     reply: Reply | ServiceFailure | None = None
     try:
@@ -143,7 +147,7 @@ def drive(steps: Steps[Any], exchange: Sequence[Any]) -> tuple[Any, str | None]:
         result = end.value
     except (Failed, ServiceFailure, NeverHappened) as stop:
         code = f"[{stop.code}]" if isinstance(stop, Failed) else ""
-        result, error = None, f"{type(stop).__name__}{code}: {stop}"
+        error = f"{type(stop).__name__}{code}: {stop}"
     assert not script, f"this did not come: {script}"
     return result, error
 

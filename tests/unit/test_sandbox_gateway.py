@@ -26,6 +26,7 @@ from reconciler.sandbox.gateway.http import Answer, Incoming, json_answer
 from reconciler.sandbox.gateway.managed import Managed
 from reconciler.sandbox.gateway.plugins import with_ml_commons
 from reconciler.sandbox.gateway.signature import Fault, verify
+from reconciler.sandbox.outside import Outside
 from reconciler.sandbox.settings import ACCOUNT, AUTOMATION_ARN, DOMAIN_ARN
 
 KEY_ID, SECRET, API_KEY = "AKIAAUTOMATION", "automation-secret", "sk-sandbox"
@@ -525,6 +526,45 @@ def test_deepseek(account: Account) -> None:
     assert (status, body["error"]["type"]) == (401, "authentication_error")
     assert ask(account, chat(model="gpt-4", messages=messages))[0] == 400
     assert ask(account, chat(model="deepseek-chat"))[0] == 422
+
+
+def send(account: Account, url: str, role: str | None = None) -> tuple[int, Any]:
+    """A connector's call while nothing is served."""
+
+    async def call() -> tuple[int, Any]:
+        models = Models(account, API_KEY)
+        outside = Outside(account, models, models_url="http://127.0.0.1:1", aws_url="http://127.0.0.1:1")
+        try:
+            status, _, body = await outside.send(
+                "POST", url, {}, b"", sign_with_role=role, service="bedrock", region="us-east-1"
+            )
+        finally:
+            await outside.close()
+        return status, json.loads(body)
+
+    return asyncio.run(call())
+
+
+def test_a_connector_finds_no_other_hosts(account: Account) -> None:
+    with pytest.raises(ConnectionError, match=r"example\.com: Name or service not known"):
+        send(account, "https://example.com/v1/chat/completions")
+
+
+@pytest.mark.parametrize("service", ["lambda.amazonaws.com", "ec2.amazonaws.com"])
+def test_a_connectors_role_must_trust_opensearch(aws: Aws, account: Account, service: str) -> None:
+    role = aws.role("invoke", {"Service": service})
+    status, body = send(account, "https://bedrock-runtime.us-east-1.amazonaws.com/model/x/invoke", role)
+    assert (status, body) == (
+        403,
+        {"Message": f"User: es.amazonaws.com is not authorized to perform: sts:AssumeRole on resource: {role}"},
+    )
+
+
+@pytest.mark.parametrize("service", ["es.amazonaws.com", "opensearchservice.amazonaws.com"])
+def test_both_names_of_the_service_are_trusted(aws: Aws, account: Account, service: str) -> None:
+    role = aws.role("invoke", {"Service": service})
+    with pytest.raises(ConnectionError, match="can not be reached"):
+        send(account, "https://bedrock-runtime.us-east-1.amazonaws.com/model/x/invoke", role)
 
 
 def test_a_host_where_no_model_is(account: Account) -> None:

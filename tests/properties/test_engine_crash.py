@@ -1,0 +1,208 @@
+"""A process that ends anywhere: the next apply finishes the work, makes nothing twice and leaves nothing behind."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from reconciler.canonical.json import Json
+from reconciler.execute import Report
+from tests.support.bench import Bench, Sections, actions, outcome
+from tests.support.campaign import CAMPAIGN, worlds_each
+from tests.support.chains import SECRETS, action, manifests, trust, worlds
+from tests.support.account import CALLER
+from tests.support.exchange import Fault, Killed, at
+from tests.support.world import World
+
+KILLS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
+PASSING = (
+    Fault.LOST_BEFORE,
+    Fault.LOST_AFTER,
+    Fault.REFUSED,
+    Fault.THROTTLED,
+    Fault.UNAVAILABLE_BEFORE,
+    Fault.UNAVAILABLE_AFTER,
+    Fault.BROKEN_AFTER,
+    Fault.CONFLICT,
+    Fault.FORBIDDEN,
+)
+seeds = st.integers(0, 2**16)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a world looks when an apply was left alone: what there is, the ledger's rows, what was made, the requests."""
+
+    state: Json
+    rows: Json
+    made: dict[str, int]
+    requests: int
+
+
+def undisturbed(world: World, sections: Sections) -> End:
+    other = world.copy()
+    bench = Bench(other, secrets=SECRETS)
+    assert outcome(bench.apply(sections)) == []
+    return End(other.state(), other.rows("chain"), dict(other.made), bench.exchange.ended)
+
+
+def killed(world: World, sections: Sections, number: int, fault: Fault, seed: int | None = None) -> bool:
+    """Apply and be killed at a request; false when the apply had fewer requests."""
+    try:
+        Bench(world, secrets=SECRETS).apply(sections, faults=at({number: fault}), seed=seed)
+    except Killed:
+        return True
+    return False
+
+
+def finishes(world: World, sections: Sections, end: End) -> None:
+    """The next apply leads to the end of one that was left alone, and nothing was made twice on the way."""
+    bench = Bench(world, secrets=SECRETS)
+    assert outcome(bench.apply(sections)) == []
+    assert world.state() == end.state
+    assert world.rows("chain") == end.rows
+    assert dict(world.made) == end.made
+    assert world.intents("chain") == []
+    assert actions(bench.plan(sections)) == {}
+
+
+def boundaries(draw: st.DataObject, end: End) -> Iterator[tuple[int, Fault]]:
+    """Where to be killed: everywhere in a campaign, else at five places."""
+    every = [(number, fault) for number in range(end.requests) for fault in KILLS]
+    return iter(every if CAMPAIGN else draw.draw(st.lists(st.sampled_from(every), min_size=5, max_size=5, unique=True)))
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), st.data(), seeds)
+def test_killed_at_any_request_of_an_apply(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
+    end = undisturbed(world, sections)
+    for number, fault in boundaries(data, end):
+        other = world.copy()
+        killed(other, sections, number, fault, seed)
+        finishes(other, sections, end)
+
+
+def edited(sections: Sections, change: Json) -> dict[str, Any]:
+    """The manifest with its first connector changed."""
+    ((name, connector), *others) = sections["connectors"].items()
+    return {**sections, "connectors": {name: {**connector, **change}, **dict(others)}}  # type: ignore[dict-item]
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), st.data(), seeds)
+def test_killed_at_any_request_of_a_replacement(
+    world: World, sections: Sections, data: st.DataObject, seed: int
+) -> None:
+    assert outcome(Bench(world, secrets=SECRETS).apply(sections)) == []
+    changed = edited(sections, {"description": "changed under a model"})
+    end = undisturbed(world, changed)
+    assert end.made["connectors"] == world.made["connectors"] + 1
+    for number, fault in boundaries(data, end):
+        other = world.copy()
+        killed(other, changed, number, fault, seed)
+        finishes(other, changed, end)
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), manifests(most=2), st.data(), seeds)
+def test_killed_and_then_edited(
+    world: World, first: Sections, second: Sections, data: st.DataObject, seed: int
+) -> None:
+    assume(set(first["iam_roles"]) <= set(second["iam_roles"]))
+    fresh = world.copy()
+    assert outcome(Bench(fresh, secrets=SECRETS).apply(second)) == []
+    killed(world, first, data.draw(st.integers(0, 120)), data.draw(st.sampled_from(KILLS)), seed)
+    assert outcome(Bench(world, secrets=SECRETS).apply(second)) == []
+    assert settled(world.state()) == settled(fresh.state())
+    assert world.intents("chain") == []
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), st.data(), seeds)
+def test_killed_and_then_destroyed(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
+    before = world.state()
+    number = data.draw(st.integers(0, 120))
+    killed(world, sections, number, data.draw(st.sampled_from(KILLS)), seed)
+    roles_known = set(world.ledger.rows("chain"))
+    marked = {f"iam_roles.{role['RoleName']}" for role in world.account.roles.values() if "reconciler:manifest" in role["tags"]}
+    assume(marked <= roles_known)
+    assert outcome(Bench(world, secrets=SECRETS).destroy()) == []
+    assert world.state() == before
+    assert world.rows("chain") == {}
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), st.data(), seeds)
+def test_one_request_that_goes_wrong(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
+    end = undisturbed(world, sections)
+    number = data.draw(st.integers(0, end.requests - 1))
+    fault = data.draw(st.sampled_from(PASSING))
+    try:
+        report: Report | None = Bench(world, secrets=SECRETS).apply(sections, faults=at({number: fault}), seed=seed)
+    except Exception:  # while planning, any error ends the command
+        report = None
+    if report is not None and report.succeeded:
+        assert world.state() == end.state
+    finishes(world, sections, end)
+
+
+def settled(state: Json) -> Json:
+    """A state in which an empty description is no description."""
+    if isinstance(state, dict):
+        return {key: settled(value) for key, value in state.items() if not (key == "description" and value == "")}
+    return [settled(one) for one in state] if isinstance(state, list) else state
+
+
+SMALL: Sections = {
+    "iam_roles": {"signer": {"assume_role_policy_document": trust(CALLER), "tags": {"team": "x"}}},
+    "cluster_settings": {"ml": {"plugins.ml_commons.trusted_connector_endpoints_regex": ["^https://api1.test/.*$"]}},
+    "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.signer.arn}"]}},
+    "connectors": {
+        "c": {
+            "protocol": "http",
+            "credential": {"key": "plain"},
+            "sign_as": "${iam_roles.signer.arn}",
+            "actions": [action(1)],
+        }
+    },
+    "model_groups": {"g": {}},
+    "models": {"m": {"connector_id": "${connectors.c.id}", "model_group_id": "${model_groups.g.id}"}},
+}
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_killed_at_every_request_of_a_small_apply(fault: Fault) -> None:
+    world = World(deploy=0.5)
+    end = undisturbed(world, SMALL)
+    for number in range(end.requests):
+        other = world.copy()
+        assert killed(other, SMALL, number, fault), number
+        finishes(other, SMALL, end)
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_killed_at_every_request_of_a_small_replacement(fault: Fault) -> None:
+    world = World(deploy=0.5, search=0.5)
+    assert outcome(Bench(world).apply(SMALL)) == []
+    changed = edited(SMALL, {"parameters": {"model": "b"}})
+    end = undisturbed(world, changed)
+    for number in range(end.requests):
+        other = world.copy()
+        assert killed(other, changed, number, fault), number
+        finishes(other, changed, end)
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_killed_at_every_request_of_a_small_destroy(fault: Fault) -> None:
+    world = World(deploy=0.5)
+    before = world.state()
+    assert outcome(Bench(world).apply(SMALL)) == []
+    end = undisturbed(world, {})
+    for number in range(end.requests):
+        other = world.copy()
+        assert killed(other, {}, number, fault), number
+        finishes(other, {}, end)
+        assert other.state() == before
