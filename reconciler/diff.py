@@ -152,7 +152,10 @@ def _policy(path: Path, live: Value, wanted: Value) -> Iterator[FieldChange]:
     for change in policy.compare(live, wanted).changes:
         if change.action == "changed" and change.differences:
             for one in change.differences:
-                yield FieldChange((*path, one.path), one.before, one.after, text=change.label, widens=change.widens)
+                # Of a set only the entries that come or go are shown.
+                pairs = [*((gone, None) for gone in one.removed), *((None, new) for new in one.added)]
+                for before, after in pairs or [(one.before, one.after)]:
+                    yield FieldChange((*path, one.path), before, after, text=change.label, widens=change.widens)
         else:
             sign = {"added": "+", "removed": "-", "changed": "~"}[change.action]
             before = change.label if change.action != "added" else None

@@ -12,6 +12,7 @@ from reconciler.ledger import Ledger
 from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind, Made, Work
+from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Row, Sought
 from reconciler.model.request import Request
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, until
@@ -172,10 +173,15 @@ class _Execution:
             (address, _MAIN): {(one, _MAIN) for one in self._nearest(address)} for address in self._changes
         }
         for address, change in self._changes.items():
-            if _leftovers(change):
-                users = {(user, _MAIN) for user in self._changes if address in self._plan.graph.get(user, ())}
+            if _leftovers(change) and change.desired is not None:
+                users = {(user, _MAIN) for user, other in self._changes.items() if self._uses(other, address)}
                 after[(address, _CLEANUP)] = users | {(address, _MAIN)}
         return after
+
+    def _uses(self, user: Change, address: Address) -> bool:
+        """Whether the object needs the one at `address`, or did when it was applied last."""
+        used = user.row is not None and str(address) in user.row.depends_on
+        return user.address != address and (used or (user.desired is not None and address in self._plan.graph[user.address]))
 
     def _nearest(self, address: Address) -> set[Address]:
         """The changed addresses that `address` depends on, through unchanged ones too."""
@@ -226,6 +232,7 @@ class _Execution:
         self._progress.started(change)
         if change.action is Action.FORGET:
             assert change.row is not None
+            yield from self._remove_old(change, change.row)
             yield from ledger_store.remove(change.row)
             return Made()
         if change.action is Action.NO_OP:
@@ -238,13 +245,21 @@ class _Execution:
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
+            yield from self._remove_old(change, change.row)
             yield from ledger_store.remove(change.row)
         else:
             yield from self._write_row(change, made)
         return made
 
     def _clean_up(self, change: Change) -> Steps[Made]:
-        kind, row = self._kind(change), self._rows[change.address]
+        row = self._rows[change.address]
+        yield from self._remove_old(change, row)
+        yield from ledger_store.write([replace(row, intent=None)])
+        return Made()
+
+    def _remove_old(self, change: Change, row: Row) -> Steps[None]:
+        """Remove what earlier replacements left."""
+        kind = self._kind(change)
         for old in _leftovers(change):
             if old == row.id:
                 continue
@@ -252,23 +267,27 @@ class _Execution:
             for live in found.lives:
                 if live.id == old:
                     yield from kind.delete(Work(change.address, row.name, self._context.place, live=live, row=row))
-        yield from ledger_store.write([replace(row, intent=None)])
-        return Made()
 
     def _intent(self, change: Change) -> Row:
-        seen: list[Json] = [change.live.id] if change.live else []
-        before = change.row.intent if change.row else None
-        if before is not None:
-            known = before.get("seen")
-            seen += [one for one in known if one not in seen] if isinstance(known, list) else []
+        """The row with what is about to be done, and all that could be taken for what it will have made."""
         row = change.row or Row(change.address, self._context.manifest.name, name=self._name(change))
-        action = {
+        earlier = row.intent.get("seen") if row.intent is not None else None
+        seen = dict.fromkeys((*change.namesakes, *([change.live.id] if change.live else []), *entries(earlier)))
+        intent: dict[str, Json] = {
             "action": str(change.action),
-            "seen": seen,
+            "seen": list(seen),
             "old": list(_leftovers(change)),
             "at": self._edge.timestamp(),
         }
-        return replace(row, prior=_prior(self._kind(change), change), intent=action)
+        if change.desired is not None:
+            intent["fields"] = recorded(_resolved(change, self._attributes))
+        return replace(
+            row,
+            id=change.live.id if change.live else row.id,
+            prior=_prior(self._kind(change), change),
+            adopted=row.adopted or change.action is Action.ADOPT,
+            intent=intent,
+        )
 
     def _name(self, change: Change) -> str:
         schema = self._kind(change).schema
@@ -291,7 +310,7 @@ class _Execution:
             adopted=(row.adopted if row else False) or change.action is Action.ADOPT,
             depends_on=tuple(sorted(str(one) for one in self._plan.graph.get(change.address, ()))),
             fingerprints=self._fingerprints(fields),
-            intent={"action": "clean-up", "seen": [made.id], "old": left} if left else None,
+            intent={"action": "clean-up", "old": left} if left else None,
             applied_at=self._edge.timestamp(),
         )
         yield from ledger_store.write([fresh])
@@ -415,8 +434,10 @@ def _leftovers(change: Change) -> tuple[str, ...]:
 
 def _prior(kind: Kind, change: Change) -> Mapping[str, Json] | None:
     """What was there before us, for shared kinds: kept from the row, and seen now for fields that are new."""
-    if not kind.schema.shared or change.desired is None:
+    if not kind.schema.shared:
         return None
+    if change.desired is None:
+        return change.row.prior if change.row else None
     names = [name for name in change.desired.fields if not kind.schema.rule.member(name).local]
     if change.row is not None:
         known = change.row.prior

@@ -185,6 +185,10 @@ def policy_diff(a: Path, b: Path, common: Common) -> None:
             sign = {"added": "+", "removed": "-", "changed": "~"}[change.action]
             output.line(f"{sign} {change.label}" + ("     widens privileges" if change.widens else ""))
             for one in change.differences if change.action == "changed" else ():
+                if one.removed or one.added:
+                    entries = [*(f"- {entry}" for entry in one.removed), *(f"+ {entry}" for entry in one.added)]
+                    output.line(f"    {one.path}: {'  '.join(entries)}")
+                    continue
                 parts = [f"- {shown(one.before)}"] if one.before is not None else []
                 parts += [f"+ {shown(one.after)}"] if one.after is not None else []
                 output.line(f"    {one.path}: {'  '.join(parts)}")

@@ -50,7 +50,8 @@ class Change:
     """One address, an action, the differences, the reason.
 
     `desired`, `live` and `row` are the three versions it was computed from. `record` says that the ledger's
-    row has to be written even when nothing else is done. `notes` are for people and steer nothing.
+    row has to be written even when nothing else is done. `namesakes` are the ids of all objects of its name.
+    `notes` are for people and steer nothing.
     """
 
     address: Address
@@ -61,6 +62,7 @@ class Change:
     live: Live | None = None
     row: Row | None = None
     record: bool = False
+    namesakes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -38,7 +38,7 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     edges = graph(survey.desired, context.kinds)
     changes = [decision.change(survey.desired[address]) for address in ordered(edges)]
     removals = [decision.removal(row) for row in context.ledger.rows.values() if row.address not in survey.desired]
-    back = _removal_edges(removals)
+    back = _removal_edges(removals, context.ledger.rows.values())
     removed = [change for address in ordered(back) for change in removals if change.address == address]
     plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
     return replace(plan, problems=[*plan.problems, *missing_grants(plan)])
@@ -105,7 +105,7 @@ class _Decision:
         versions = self._versions(kind, fields, live, row if owned else None, address)
         found = differences(kind.schema, versions, desired.lifecycle.ignore)
         why = replacement(kind.schema, found, fields)
-        if found and not why and kind.schema.replaced_in_use and address in self._used:
+        if found and not why and kind.schema.replaced_in_use and live.id in self._used:
             why = "it is in use, and a connector in use is not edited"
         if not why:
             self._attributes.learn(address, live.attributes)
@@ -123,6 +123,7 @@ class _Decision:
             live,
             row,
             record=self._outdated(desired, live, row),
+            namesakes=self._namesakes(kind, desired),
             notes=self._notes(kind, desired, live),
         )
 
@@ -165,25 +166,31 @@ class _Decision:
             )
             return None
         name = kind.schema.service_name(desired.address.name, desired.fields) if desired else (row.name if row else "")
-        named = [live for live in reading.lives if live.name.casefold() == name.casefold()]
         if not kind.schema.server_made_ids:
-            return named[0] if named else None
-        named = [live for live in named if live.name == name and not self._another_ours(kind, live, row)]
-        if row is not None and row.intent is not None:
-            # What was not there just before a write that was never heard of again is what that write made.
-            before = entries(row.intent.get("seen"))
-            named = [live for live in named if live.id not in before] or named
-            if len(named) == 1 and named[0].id not in before:
-                return named[0]
+            return next((live for live in reading.lives if live.name.casefold() == name.casefold()), None)
+        free = [live for live in reading.lives if not self._another_ours(kind, live, row)]
+        named = [live for live in free if live.name == name]
+        made = [live for live in free if row is not None and live.name in (name, row.name) and _made(row, live)]
+        if made:
+            return self._only(made, desired, str(row.address) if row else "")
         if row is not None and row.id:
             by_id = next((live for live in reading.lives if live.id == row.id), None)
             if by_id is not None or desired is None:
                 return by_id
-        if len(named) > 1 and desired is not None:
-            listed = ", ".join(live.id for live in named)
-            message = f"{len(named)} objects are called {name!r}: {listed}"
-            self._complain("ambiguous", desired, message, "remove or rename all but one")
-        return named[0] if named else None
+        return self._only(named, desired, str(desired.address)) if named and desired is not None else None
+
+    def _only(self, lives: Sequence[Live], desired: Desired | None, address: str) -> Live:
+        if len(lives) > 1:
+            listed = ", ".join(live.id for live in lives)
+            message = f"{len(lives)} objects are called {lives[0].name!r}: {listed}"
+            position = desired.position if desired else None
+            self.problems.append(Problem("ambiguous", message, position, address, "remove or rename all but one"))
+        return lives[0]
+
+    def _namesakes(self, kind: Kind, desired: Desired) -> tuple[str, ...]:
+        name = kind.schema.service_name(desired.address.name, desired.fields)
+        reading = self._survey.readings.get(kind.name, Reading())
+        return tuple(live.id for live in reading.lives if kind.schema.server_made_ids and live.name == name)
 
     def _another_ours(self, kind: Kind, live: Live, row: Row | None) -> bool:
         """Whether an id belongs to another address of this manifest."""
@@ -201,9 +208,7 @@ class _Decision:
             return manifest == self._context.manifest.name and ledger in (self._context.ledger.id or ledger,)
         if row is None:
             return False
-        if row.intent is not None and live.id not in entries(row.intent.get("seen")):
-            return True
-        return bool(row.id) and row.id == live.id
+        return _made(row, live) or (bool(row.id) and row.id == live.id)
 
     def _may_take(self, kind: Kind, desired: Desired, live: Live) -> bool:
         owner = live.mark.partition("/")[0] or next(
@@ -241,7 +246,8 @@ class _Decision:
             if name not in unset
         )
         reason = "it is gone" if row is not None and row.intent is None else ""
-        return Change(desired.address, Action.CREATE, found, reason, desired, None, row, record=True)
+        namesakes = self._namesakes(self._context.kinds[desired.address.kind], desired)
+        return Change(desired.address, Action.CREATE, found, reason, desired, None, row, record=True, namesakes=namesakes)
 
     def _versions(
         self, kind: Kind, fields: Mapping[str, Value], live: Live, row: Row | None, address: Address
@@ -296,28 +302,28 @@ def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
     return Action.UPDATE if found else Action.NO_OP
 
 
-def _used(survey: Survey) -> frozenset[Address]:
-    """Objects that other objects of the ledger refer to: their ids stand in what was applied."""
-    rows = survey.context.ledger.rows
-    by_id = {row.id: address for address, row in rows.items() if row.id}
-    used = {
-        by_id[value]
-        for row in rows.values()
-        for value in row.applied.values()
-        if isinstance(value, str) and value in by_id and by_id[value] != row.address
-    }
-    return frozenset(used)
+def _made(row: Row, live: Live) -> bool:
+    """Whether `live` is what a write made that was never heard of again: it was not there just before."""
+    if row.intent is None or row.intent.get("action") not in (Action.CREATE, Action.REPLACE):
+        return False
+    return live.id not in entries(row.intent.get("seen"))
 
 
-def _removal_edges(removals: Iterable[Change]) -> Graph:
-    """Removals in reverse: an object goes after those that needed it."""
-    addresses = {change.address for change in removals}
-    edges: dict[Address, set[Address]] = {address: set() for address in addresses}
-    for change in removals:
-        for text in change.row.depends_on if change.row else ():
+def _used(survey: Survey) -> frozenset[str]:
+    """All texts in live objects and in the ledger: an object whose id is among them is in use."""
+    rows = (row.applied for row in survey.context.ledger.rows.values())
+    lives = (live.fields for reading in survey.readings.values() for live in reading.lives)
+    return frozenset(value for fields in (*rows, *lives) for value in fields.values() if isinstance(value, str))
+
+
+def _removal_edges(removals: Iterable[Change], rows: Iterable[Row]) -> Graph:
+    """Removals in reverse: an object goes after those that needed it went or need something else."""
+    edges: dict[Address, set[Address]] = {change.address: set() for change in removals}
+    for row in rows:
+        for text in row.depends_on:
             needed = Address.parse(text)
             if needed in edges:
-                edges[needed].add(change.address)
+                edges[needed].add(row.address)
     return {address: frozenset(after) for address, after in edges.items()}
 
 

@@ -127,6 +127,8 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
         name = kind.schema.service_name(address.name, fields) if one else (row.name if row else address.name)
         names = frozenset(fields) | frozenset(row.applied if row else ())
         sought.setdefault(address.kind, []).append(Sought(name, row.id if row else "", names))
+        if row is not None and row.intent is not None and row.name != name:
+            sought[address.kind].append(Sought(row.name, "", names))  # what was made before it got another name
     return sought
 
 

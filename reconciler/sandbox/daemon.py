@@ -140,7 +140,7 @@ async def _node(settings: Settings, certificates: Certificates) -> AsyncIterator
 
 def _tell(said: Mapping[str, Json]) -> None:
     with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(said), flush=True)  # noqa: T201
+        os.write(sys.stdout.fileno(), f"{json.dumps(said)}\n".encode())
 
 
 def _detach_output() -> None:

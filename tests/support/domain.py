@@ -396,6 +396,8 @@ def _patched(mapping: Doc, operations: Sequence[Doc]) -> Doc:
         if one["op"] not in ("add", "replace", "remove"):
             raise Refused(400, f"Unsupported operation {one['op']}")
         if index == "-" and one["op"] == "add":
+            if not after.get(field):
+                raise Refused(400, f'Missing field "{field}"')  # empty lists are not kept
             after[field].append(one["value"])
         elif index:
             raise Refused(400, f"no such index in target array: {index}")

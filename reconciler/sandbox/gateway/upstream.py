@@ -13,7 +13,7 @@ from reconciler.sandbox.gateway.http import Answer
 TIMEOUT = 120.0  # seconds for one answer of the node
 _CONNECTIONS = httpx.Limits(max_connections=200, max_keepalive_connections=200, keepalive_expiry=300)
 _HOP_BY_HOP = frozenset(
-    {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
 

@@ -1,6 +1,7 @@
 """Which models are deployed, that is held in memory with their connector, ready to predict."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Durations:
     inferences: list[float] = field(default_factory=list)
 
 
+_log = logging.getLogger(__name__)
+
 ConnectorReader = Callable[[str], Awaitable[Document]]
 
 
@@ -59,6 +62,7 @@ class Deployments:
         self._stuck: set[str] = set()
         self._durations: dict[str, Durations] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._settling: dict[str, asyncio.Task[None]] = {}
         self._auto: set[str] = set()
         self._read_connector: ConnectorReader | None = None
 
@@ -130,7 +134,7 @@ class Deployments:
             refusal = conflict_refusal(indices.MODELS, model_id, conflict)
             await self._failed(model_id, task_id, str(refusal.root.reason))
             raise refusal from None
-        self._spawn(self._settle(model_id, model, task_id))
+        self._settling[model_id] = self._spawn(self._settle(model_id, model, task_id))
         return task_id
 
     def deploy_by_prediction(self, model_id: str, model: Document) -> None:
@@ -142,17 +146,17 @@ class Deployments:
         async def run() -> None:
             try:
                 await self.deploy(model_id, model)
-            except (Refusal, PlainRefusal):
-                return
             finally:
                 self._auto.discard(model_id)
 
         self._spawn(run())
 
     async def undeploy(self, model_ids: list[str]) -> Document:
-        """Drop models from memory; returns what became of each, by node."""
+        """Drop models from memory, when their deployments have settled; returns what became of each, by node."""
         outcome: Document = {}
         for model_id in model_ids:
+            if model_id in self._settling:
+                await asyncio.wait([self._settling.pop(model_id)])
             held = self._models.pop(model_id, None)
             self._stuck.discard(model_id)
             self._durations.pop(model_id, None)
@@ -206,8 +210,6 @@ class Deployments:
             await self._failed(model_id, task_id, compact({self._node_id: str(refusal)}))
         except VersionConflict as conflict:
             await self._failed(model_id, task_id, str(conflict_refusal(indices.MODELS, model_id, conflict).root.reason))
-        except IndexMissing:
-            return  # the sandbox was reset meanwhile
 
     async def _load_or_stick(self, model_id: str, model: Document) -> None:
         """Load a model. One whose connector can not be read blocks its next deployment too, as in ML Commons 2.19."""
@@ -252,10 +254,18 @@ class Deployments:
         }
         await self._documents.update(indices.MODELS, model_id, changes, refresh="true")
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        for model_id in [model_id for model_id, settling in self._settling.items() if settling is task]:
+            del self._settling[model_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a deployment in the background ended with %r", error)
 
 
 def conflict_refusal(index: str, identifier: str, conflict: VersionConflict) -> Refusal:
