@@ -212,6 +212,8 @@ CODES: dict[str, Code] = {
     ),
     # the ledger, secrets, verification
     "ledger-not-writable": Code("The ledger can not be written.", "Check the permissions on its index.", "ledger"),
+    "locked": Code("Somebody else applies this manifest at this moment.", "Wait, or see `reconciler unlock`.", "ledger"),
+    "lock-lost": Code("The lock was lost in the middle of an apply.", "Run the same command again.", "ledger"),
     "ledger-newer": Code("The ledger was written by a newer version.", "Use a newer version.", "ledger"),
     "ledger-file": Code("The ledger's file can not be used.", "Check the path and its permissions.", "ledger"),
     "secret-unreadable": Code("A secret can not be read.", "Check where the manifest says it is kept.", "ledger"),

@@ -8,7 +8,6 @@ from typing import Protocol, TypeAlias
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences, dotted
-from reconciler.ledger import Ledger
 from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind, Made, Work
@@ -86,8 +85,7 @@ def execute(runner: Runner, plan: Plan, edge: Edge, progress: Progress) -> Repor
     """Carry the plan out. The first error stops what depends on it and nothing else."""
     if not plan.work:
         return Report(())
-    context = _with_ledger(runner, plan.context, edge)
-    return _Execution(runner, replace(plan, context=context), edge, progress).run()
+    return _Execution(runner, with_ledger(runner, plan, edge), edge, progress).run()
 
 
 def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
@@ -113,14 +111,14 @@ def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
         yield change, tuple(requests)
 
 
-def _with_ledger(runner: Runner, context: Context, edge: Edge) -> Context:
+def with_ledger(runner: Runner, plan: Plan, edge: Edge) -> Plan:
+    """The plan with a ledger that exists: it is made where there is none yet."""
+    context = plan.context
     if context.ledger.id:
-        return context
-    fresh = Ledger(
-        edge.new_id(), context.cluster.uuid, context.place.account_id, context.ledger.rows, context.ledger.others
-    )
+        return plan
+    fresh = replace(context.ledger, id=edge.new_id(), cluster=context.cluster.uuid, account=context.place.account_id)
     runner.run(ledger_store.create(fresh))
-    return replace(context, ledger=fresh)
+    return replace(plan, context=replace(context, ledger=fresh))
 
 
 class _Execution:
@@ -181,7 +179,9 @@ class _Execution:
     def _uses(self, user: Change, address: Address) -> bool:
         """Whether the object needs the one at `address`, or did when it was applied last."""
         used = user.row is not None and str(address) in user.row.depends_on
-        return user.address != address and (used or (user.desired is not None and address in self._plan.graph[user.address]))
+        return user.address != address and (
+            used or (user.desired is not None and address in self._plan.graph[user.address])
+        )
 
     def _nearest(self, address: Address) -> set[Address]:
         """The changed addresses that `address` depends on, through unchanged ones too."""
@@ -200,13 +200,18 @@ class _Execution:
         return found
 
     def _startable(self) -> list[Flow[_Phase, Made]]:
-        ready = [
-            phase
-            for phase, before in self._after.items()
-            if phase not in self._started and before <= self._ended and not before & self._lost
-        ]
-        self._started.update(ready)
-        return [Flow(phase, self._steps(*phase)) for phase in ready]
+        ready = []
+        for phase, before in self._after.items():
+            if phase not in self._started and before <= self._ended and self._has_turn(phase):
+                self._started.add(phase)
+                ready.append(Flow(phase, self._steps(*phase)))
+        return ready
+
+    def _has_turn(self, phase: _Phase) -> bool:
+        """Whether no other object is at work that the phase must not meet."""
+        kind = phase[0].kind
+        under_way = self._started - self._ended - self._lost
+        return not self._context.kinds[kind].one_at_a_time or all(address.kind != kind for address, _ in under_way)
 
     def _done(self, flow: Flow[_Phase, Made], outcome: Outcome[Made]) -> Iterable[Flow[_Phase, Made]]:
         address, phase = flow.key
@@ -346,7 +351,7 @@ class _Execution:
                 return NotYet("it is still there") if live is not None and not kind.schema.shared else True
             if live is None:
                 return NotYet("it is not there")
-            others = others_entries(self._context, change.address)
+            others = others_entries(self._context, change.address, _desired(self._plan))
             versions = Versions(
                 fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others
             )

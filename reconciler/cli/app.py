@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.options import Common, Load
+from reconciler.cli.options import Common, Consent, Load
 
 app = typer.Typer(
     name="reconciler",
@@ -23,7 +23,9 @@ sandbox = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+ledger_group = typer.Typer(help="See to the ledger itself.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy, name="policy")
+app.add_typer(ledger_group, name="ledger")
 app.add_typer(sandbox, name="sandbox")
 
 Paths = Annotated[list[str], typer.Argument(help="Manifest files or folders.", show_default=False)]
@@ -41,6 +43,9 @@ Adopt = Annotated[list[str] | None, typer.Option("--adopt", metavar="ADDRESS", h
 AdoptAll = Annotated[bool, typer.Option("--adopt-all", help="Take over everything that exists already.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. For CI.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Leave out the test queries afterwards.")]
+LockTimeout = Annotated[
+    float, typer.Option("--lock-timeout", metavar="SECONDS", help="How long to wait while somebody else applies.")
+]
 Name = Annotated[str, typer.Option("--name", help="Which sandbox.")]
 
 
@@ -78,14 +83,15 @@ def plan(
 @app.command()
 def apply(
     paths: PlanOrPaths, var: Var = None, var_file: VarFile = None, yes: Yes = False, no_verify: NoVerify = False,
-    adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None, stats: Stats = None,
+    lock_timeout: LockTimeout = 0.0, adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None,
+    stats: Stats = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Make the changes a plan shows. Asks first."""
     from reconciler.cli import commands
 
     load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
-    commands.apply(load, Common(json, no_color, debug, stats), yes, no_verify)
+    commands.apply(load, Common(json, no_color, debug, stats), Consent(yes, lock_timeout), no_verify)
 
 
 @app.command()
@@ -106,13 +112,13 @@ def verify(
 def destroy(
     paths: Paths, var: Var = None, var_file: VarFile = None, yes: Yes = False,
     include_adopted: Annotated[bool, typer.Option("--include-adopted", help="Delete adopted objects too.")] = False,
-    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+    lock_timeout: LockTimeout = 0.0, ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Remove everything that is the manifest's. Asks first."""
     from reconciler.cli import commands
 
     load = Load(paths, var or [], var_file or [], ledger=ledger, include_adopted=include_adopted)
-    commands.destroy(load, Common(json, no_color, debug, stats), yes)
+    commands.destroy(load, Common(json, no_color, debug, stats), Consent(yes, lock_timeout))
 
 
 @app.command()
@@ -134,6 +140,58 @@ def version(json: Json = False) -> None:
     print_version(json)
 
 
+@app.command()
+def history(
+    paths: Paths, var: Var = None, var_file: VarFile = None,
+    last: Annotated[int, typer.Option("--last", metavar="N", help="How many applies.")] = 20,
+    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show what the last applies of a manifest did."""
+    from reconciler.cli import ledger_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    ledger_commands.history(load, Common(json, no_color, debug, stats), last)
+
+
+@app.command()
+def forget(
+    addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS...", help="Objects, as kind.name.")],
+    manifest: Annotated[list[str], typer.Option("--manifest", "-m", metavar="PATH", help="The manifest's files.")],
+    var: Var = None, var_file: VarFile = None, yes: Yes = False, lock_timeout: LockTimeout = 0.0,
+    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Give objects up without touching them: they are nobody's afterwards."""
+    from reconciler.cli import ledger_commands
+
+    load = Load(manifest, var or [], var_file or [], ledger=ledger)
+    common = Common(json, no_color, debug, stats)
+    ledger_commands.forget(load, common, addresses, Consent(yes, lock_timeout))
+
+
+@app.command()
+def unlock(
+    paths: Paths, var: Var = None, var_file: VarFile = None, yes: Yes = False, ledger: LedgerFile = None,
+    stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Free a manifest's lock that nobody gave back. Asks first."""
+    from reconciler.cli import ledger_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    ledger_commands.unlock(load, Common(json, no_color, debug, stats), Consent(yes))
+
+
+@ledger_group.command("rebind")
+def ledger_rebind(
+    paths: Paths, var: Var = None, var_file: VarFile = None, yes: Yes = False, ledger: LedgerFile = None,
+    stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Bind a ledger that a snapshot brought along to the cluster it is on now. Asks first."""
+    from reconciler.cli import ledger_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    ledger_commands.rebind(load, Common(json, no_color, debug, stats), Consent(yes))
+
+
 @policy.command("diff")
 def policy_diff(
     a: Annotated[Path, typer.Argument(help="A policy document as JSON or YAML.")],
@@ -141,9 +199,9 @@ def policy_diff(
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Compare two policy documents, statement by statement. Exits with 0 when they mean the same, else with 2."""
-    from reconciler.cli import commands
+    from reconciler.cli import policy_commands
 
-    commands.policy_diff(a, b, Common(json, no_color, debug))
+    policy_commands.policy_diff(a, b, Common(json, no_color, debug))
 
 
 @sandbox.command("up")

@@ -3,29 +3,27 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 import typer
 
 from reconciler import diagnosis, execute
+from reconciler import ledger as ledger_store
 from reconciler import verify as verification
-from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
-from reconciler.cli.options import Common, Load
+from reconciler.cli.lease import lease
+from reconciler.cli.options import Common, Consent, Load
 from reconciler.cli.output import Output
 from reconciler.cli.progress import Progress, Waits
 from reconciler.cli.session import Session, Subject
-from reconciler.diff import dotted
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.execute import Edge, Report, Status
-from reconciler.manifest.events import parse
 from reconciler.manifest.load import Manifest, Query
-from reconciler.manifest.source import read_source
 from reconciler.model.change import Action
 from reconciler.model.kind import Kind
 from reconciler.model.objects import Address
@@ -38,10 +36,18 @@ from reconciler.plan.survey import Question, introduce, survey
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
 from reconciler.render.problems import problem_json
-from reconciler.render.values import shown
 from reconciler.verify import Verdict
 
 _SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What there is to carry out: how to plan it (anew each time), whether to ask, how long to wait for the lock."""
+
+    plan: Callable[[], Plan]
+    yes: bool
+    lock_timeout: float
 
 
 def validate(load: Load, common: Common) -> None:
@@ -59,7 +65,7 @@ def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bo
     """Make a plan and print it."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    with _session(subject, load, common, output) as session:
+    with opened(subject, load, common, output) as session:
         made = _plan(session, subject, known)
         if out is not None and not made.errored:
             _save(made, subject, out)
@@ -72,18 +78,23 @@ def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bo
         raise typer.Exit(2)
 
 
-def apply(load: Load, common: Common, yes: bool, no_verify: bool) -> None:
+def apply(load: Load, common: Common, consent: Consent, no_verify: bool) -> None:
     """Make a plan, show it, ask, carry it out, and prove it."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    with _session(subject, load, common, output) as session:
-        made = _plan(session, subject, known)
-        if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
-            raise ReconcilerError(moved)
-        _carry_out(made, session, output, yes, [] if no_verify else list(subject.manifest.verify))
+    with opened(subject, load, common, output) as session:
+
+        def plan() -> Plan:
+            made = _plan(session, subject, known)
+            if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
+                raise ReconcilerError(moved)
+            return made
+
+        queries = [] if no_verify else list(subject.manifest.verify)
+        _carry_out(_Job(plan, consent.yes, consent.lock_timeout), session, output, queries)
 
 
-def destroy(load: Load, common: Common, yes: bool) -> None:
+def destroy(load: Load, common: Common, consent: Consent) -> None:
     """Plan with nothing desired, show it, ask, carry it out."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
@@ -94,8 +105,9 @@ def destroy(load: Load, common: Common, yes: bool) -> None:
             [Problem("prevented", "it may not be destroyed", one.position, str(one.address), hint) for one in kept]
         )
     emptied = replace(subject, desired={})
-    with _session(subject, load, common, output) as session:
-        _carry_out(_plan(session, emptied, known), session, output, yes, [])
+    with opened(subject, load, common, output) as session:
+        job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout)
+        _carry_out(job, session, output, [])
 
 
 def verify(load: Load, common: Common, only: Sequence[str]) -> None:
@@ -107,7 +119,7 @@ def verify(load: Load, common: Common, only: Sequence[str]) -> None:
     if missing:
         names = ", ".join(query.name for query in subject.manifest.verify)
         raise ReconcilerError([Problem("usage", f"no query is called {missing[0]}", hint=f"there are {names}")])
-    with _session(subject, load, common, output) as session:
+    with opened(subject, load, common, output) as session:
         made = _plan(session, subject, known)
         verdicts = verification.verify(session.reader, queries, execute.known_attributes(made))
     _print_verdicts(verdicts, output, made.context)
@@ -119,7 +131,7 @@ def show(load: Load, common: Common) -> None:
     """Print the live objects the manifest names."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    with _session(subject, load, common, output) as session:
+    with opened(subject, load, common, output) as session:
         made = _plan(session, subject, known)
     if output.is_json:
         output.data(
@@ -143,61 +155,8 @@ def show(load: Load, common: Common) -> None:
             output.lines(as_text.live_lines(change.address, change.live.fields, change.live.attributes, rule))
 
 
-def policy_diff(a: Path, b: Path, common: Common) -> None:
-    """Compare two policy documents and print the differences by statement."""
-    output = Output(common)
-    before, after = _document(a), _document(b)
-    faults = [
-        Problem(
-            "bad-policy",
-            fault.message,
-            address=f"{path}{'.' if fault.path else ''}{dotted(fault.path)}",
-            hint=fault.hint,
-        )
-        for path, document in ((a, before), (b, after))
-        for fault in policy.check(document, _flavour(document))
-    ]
-    if faults:
-        raise ReconcilerError(faults)
-    found = policy.compare(before, after)
-    if output.is_json:
-        output.data(
-            {
-                "equal": found.equal,
-                "widens": found.widens,
-                "changes": [
-                    {
-                        "action": change.action,
-                        "statement": change.label,
-                        "widens": change.widens,
-                        "differences": [
-                            {"path": one.path, "before": one.before, "after": one.after} for one in change.differences
-                        ],
-                    }
-                    for change in found.changes
-                ],
-            }
-        )
-    elif found.equal:
-        output.line("The documents mean the same.")
-    else:
-        for change in found.changes:
-            sign = {"added": "+", "removed": "-", "changed": "~"}[change.action]
-            output.line(f"{sign} {change.label}" + ("     widens privileges" if change.widens else ""))
-            for one in change.differences if change.action == "changed" else ():
-                if one.removed or one.added:
-                    entries = [*(f"- {entry}" for entry in one.removed), *(f"+ {entry}" for entry in one.added)]
-                    output.line(f"    {one.path}: {'  '.join(entries)}")
-                    continue
-                parts = [f"- {shown(one.before)}"] if one.before is not None else []
-                parts += [f"+ {shown(one.after)}"] if one.after is not None else []
-                output.line(f"    {one.path}: {'  '.join(parts)}")
-    if not found.equal:
-        raise typer.Exit(2)
-
-
 @contextmanager
-def _session(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
+def opened(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
     """A session whose figures are written and whose threads are ended, whatever happens."""
     session = Session(subject.manifest, load.ledger, Waits(output))
     try:
@@ -277,29 +236,46 @@ def _body(request: Request) -> Json:
     return as_json.known(list(request.body) if isinstance(request.body, tuple) else request.body)
 
 
-def _carry_out(made: Plan, session: Session, output: Output, yes: bool, queries: list[Query]) -> None:
+def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]) -> None:
+    """Show the plan, ask, and carry it out under the manifest's lock. Nothing is written when there is nothing to do."""
+    made = job.plan()
     if not output.is_json:
         _print_plan(made, session, output, calls=False)
-    if made.errored:
-        if output.is_json:
-            output.problems(made.problems)
-        raise typer.Exit(1)
+    _stop_if_errored(made, output)
     if not made.work:
         if output.is_json:
             output.data({"applied": True, "changes": [], "differing": {}, "queries": [], "seconds": session.seconds})
         return
-    if made.pending and not yes:
-        _confirm(made)
-    began = session.seconds
-    with Progress(output) as progress, _stopping(session):
-        session.writer.observe(progress)
-        edge = Edge(sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds)
-        report = execute.execute(session.writer, made, edge, progress)
+    edge = Edge(sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds)
+    made = execute.with_ledger(session.writer, made, edge)
+    caller = made.context.caller.arn or made.context.caller.user
+    with lease(session, caller or "somebody", job.lock_timeout):
+        # Another apply may have ended between our look and our lock; what it did stands in the ledger.
+        now = session.reader.run(ledger_store.read(made.context.manifest.name))
+        if now != made.context.ledger:
+            output.note("Another apply ended just now: planned again.")
+            made = job.plan()
+            if not output.is_json:
+                _print_plan(made, session, output, calls=False)
+            _stop_if_errored(made, output)
+        if made.pending and not job.yes:
+            _confirm(made)
+        began = session.seconds
+        with Progress(output) as progress, _stopping(session):
+            session.writer.observe(progress)
+            report = execute.execute(session.writer, made, edge, progress)
     verdicts: tuple[Verdict, ...] = ()
     if report.succeeded and queries and made.pending:
         verdicts = verification.verify(session.writer, queries, report.attributes or execute.known_attributes(made))
     _print_report(made, report, verdicts, output, session.seconds - began)
     if not report.succeeded or not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _stop_if_errored(made: Plan, output: Output) -> None:
+    if made.errored:
+        if output.is_json:
+            output.problems(made.problems)
         raise typer.Exit(1)
 
 
@@ -413,14 +389,3 @@ def _stopping(session: Session) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _document(path: Path) -> Json:
-    document = parse(read_source(path, str(path)))
-    if document.problems:
-        raise ReconcilerError(document.problems)
-    return document.value
-
-
-def _flavour(document: Json) -> policy.Flavour:
-    return "trust" if '"Principal"' in json.dumps(document) or '"NotPrincipal"' in json.dumps(document) else "identity"

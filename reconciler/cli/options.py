@@ -16,6 +16,14 @@ class Common:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """What a writing command needs before it writes: whether to ask, and seconds to wait for the lock."""
+
+    yes: bool = False
+    lock_timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What a command works on: paths, `--var` texts, variable files, what may be adopted, where the ledger is."""
 

@@ -9,7 +9,7 @@ from reconciler.cli.options import Common
 from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
 
-_GROUPS = (["policy"], ["sandbox"])
+_GROUPS = (["policy"], ["ledger"], ["sandbox"])
 
 
 def run(arguments: Sequence[str]) -> int:

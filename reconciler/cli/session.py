@@ -95,6 +95,8 @@ class Session:
     ledger_file: Path | None = None
     observer: Observer | None = None
     started: float = field(default_factory=time.monotonic)
+    _guard: Callable[[Request], None] = anything
+    _kept: Any = None
 
     @cached_property
     def reader(self) -> Runner:
@@ -104,9 +106,26 @@ class Session:
     @cached_property
     def writer(self) -> Runner:
         """A runner that may write. It counts on where the reader stopped."""
-        runner = Runner(self._exchange, guard=anything, observer=self.observer)
+        runner = Runner(self._exchange, guard=self._guarded, observer=self.observer)
         runner.counts = self.reader.counts
         return runner
+
+    @cached_property
+    def keeper(self) -> Runner:
+        """A runner of its own for the thread that keeps the lock."""
+        from reconciler.transports.exchange import Threads
+
+        self._kept = Threads(self._transports, self.secrets.read, width=1)
+        runner = Runner(self._kept, patience=30.0)
+        runner.counts = self.reader.counts
+        return runner
+
+    def guard_writes(self, guard: Callable[[Request], None]) -> None:
+        """Ask `guard` before each write."""
+        self._guard = guard
+
+    def _guarded(self, request: Request) -> None:
+        self._guard(request)
 
     @cached_property
     def secrets(self) -> Any:
@@ -133,8 +152,9 @@ class Session:
 
     def close(self) -> None:
         """End the threads that send requests."""
-        if "_exchange" in self.__dict__:
-            self._exchange.close()
+        for exchange in (self.__dict__.get("_exchange"), self._kept):
+            if exchange is not None:
+                exchange.close()
 
     def write_stats(self, path: Path) -> None:
         """Write what the command cost: requests by service and operation, wall and CPU seconds, peak memory in MiB."""
@@ -166,8 +186,9 @@ class Session:
     def _exchange(self) -> Any:
         from reconciler.transports.exchange import Threads
 
-        return Threads(self._transports(), self.secrets.read)
+        return Threads(self._transports, self.secrets.read)
 
+    @cached_property
     def _transports(self) -> dict[Service, Any]:
         from reconciler.transports.ledger_file import LedgerFile
 

@@ -68,6 +68,15 @@ class MlKind(Kind):
 
         yield from until(f"{work.address} deletable", probe, patience=patience, every=0.3)
 
+    def changes(self, work: Work, *names: str) -> dict[str, Value]:
+        """What to send of the named fields that differ: as desired, or the default where the manifest has none."""
+        differing = {name: self.schema.rule.member(name) for name in names if name in work.changed}
+        return {
+            name: work.fields.get(name, rule.default)
+            for name, rule in differing.items()
+            if name in work.fields or rule.has_default
+        }
+
     def put(self, work: Work, body: Mapping[str, Value], identity: str | None = None) -> Steps[None]:
         """Send changed fields of `work.live`."""
         assert work.live is not None

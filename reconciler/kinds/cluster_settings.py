@@ -22,6 +22,7 @@ _UNSET = ":unset"
 class ClusterSettings(Kind):
     """An object is a group of settings under a name of the manifest's own; the settings are everybody's."""
 
+    one_at_a_time = True
     to_read = Grants(iam=("es:ESHttpGet",), opensearch=("cluster:monitor/settings", "cluster:monitor/state"))
     to_write = Grants(iam=("es:ESHttpPut",), opensearch=("cluster:admin/settings/update",))
 

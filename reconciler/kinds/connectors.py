@@ -50,7 +50,7 @@ class Connectors(MlKind):
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
         identity = yield from _identity(work)
-        yield from self.put(work, sent(work, *(name for name in _SENT if name in work.changed)), identity)
+        yield from self.put(work, self.changes(work, *_SENT), identity)
         return Made(work.live.id, work.live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:

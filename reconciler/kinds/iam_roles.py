@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical import policy
@@ -15,12 +16,13 @@ from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.schema import is_known
-from reconciler.model.steps import NotYet, Steps, call, call_all, until
+from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
 
 MARK = "reconciler:manifest"
 """The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
 
 _GONE = frozenset({"NoSuchEntity"})
+_TAKEN = frozenset({"EntityAlreadyExists"})
 
 
 class IamRoles(Kind):
@@ -106,7 +108,9 @@ class IamRoles(Kind):
         }
         if fields.get("permissions_boundary"):
             parameters["PermissionsBoundary"] = fields["permissions_boundary"]
-        answer = yield from call(Request(Service.IAM, "CreateRole", parameters))
+        answer = yield from call(Request(Service.IAM, "CreateRole", parameters, expect=_TAKEN))
+        if not answer.ok:
+            return (yield from self._resume(work, answer))
         yield from call_all(_put_policies(work.name, _map(fields.get("inline_policies"))))
         yield from call_all(_attach(work.name, _strings(fields.get("managed_policy_arns"))))
         yield from _visible(work.name)
@@ -114,6 +118,14 @@ class IamRoles(Kind):
         assert isinstance(created, Mapping)
         role_id = str(created["RoleId"])
         return Made(role_id, {**self.attributes(work.name, fields, work.place), "id": role_id})
+
+    def _resume(self, work: Work, taken: Answer) -> Steps[Made]:
+        """Go on with a role that exists: ours, if the answer to an earlier CreateRole was lost."""
+        found = yield from self.look(Sought(work.name), work.place)
+        mine = next((live for live in found.lives if live.mark == work.mark), None)
+        if mine is None:
+            raise Failed("name-taken", taken.reason)
+        return (yield from self.update(replace(work, live=mine, changed=frozenset(work.fields))))
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
@@ -152,11 +164,9 @@ class IamRoles(Kind):
             requests.append(
                 Request(Service.IAM, "TagRole", {"RoleName": name, "Tags": _tags({**tags, MARK: work.mark})})
             )
-        dropped = (
-            [key for key in _map(work.row.applied.get("tags")) if key not in _map(fields.get("tags"))]
-            if work.row
-            else []
-        )
+        stated = {key.casefold() for key in _map(fields.get("tags"))}
+        applied = _map(work.row.applied.get("tags")) if work.row else {}
+        dropped = [key for key in applied if key.casefold() not in stated]
         if "tags" in changed and dropped:
             requests.append(Request(Service.IAM, "UntagRole", {"RoleName": name, "TagKeys": dropped}))
         yield from call_all(requests)

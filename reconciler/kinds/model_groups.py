@@ -42,10 +42,7 @@ class ModelGroups(MlKind):
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
-        body = sent(work, *work.changed)
-        if "description" in work.changed:
-            body.setdefault("description", "")
-        yield from self.put(work, body)
+        yield from self.put(work, self.changes(work, *sorted(work.changed)))
         return Made(work.live.id, work.live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:

@@ -66,13 +66,18 @@ class Models(MlKind):
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
-        changed = work.changed - {"model_state"}
-        body = sent(work, *changed)
-        if "description" in changed:
-            body.setdefault("description", "")
-        if "is_enabled" in changed:
-            body.setdefault("is_enabled", True)
-        yield from self.put(work, body)
+        body = self.changes(work, *sorted(work.changed - {"model_state"}))
+        request = Request(
+            Service.OPENSEARCH, f"PUT {_ONE}", {"id": work.live.id}, body=body, expect=frozenset({"409"})
+        )
+
+        def probe() -> Steps[Answer | NotYet]:
+            # A model can not be changed while it is being deployed, which a prediction may begin at any moment.
+            answer = yield from call(request)
+            return answer if answer.ok else NotYet(answer.reason)
+
+        if body:
+            yield from until(f"{work.address} changeable", probe, patience=60)
         if "model_state" in work.changed:
             yield from _settled(work, work.live.id)
         return Made(work.live.id, work.live.attributes)

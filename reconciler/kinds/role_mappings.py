@@ -4,15 +4,16 @@ https://docs.opensearch.org/latest/security/access-control/api/#role-mappings
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import Membership, entries, for_field
 from reconciler.model.objects import Live, Sought
-from reconciler.model.request import Answer, Request, Service
-from reconciler.model.steps import Steps, call
+from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
+from reconciler.model.steps import NotYet, Steps, call, until
 
 LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
 _ALL = "/_plugins/_security/api/rolesmapping"
@@ -42,36 +43,11 @@ class RoleMappings(Kind):
         return (yield from self.update(work))
 
     def update(self, work: Work) -> Steps[Made]:
-        live = yield from _look(work.name)
-        if live is None:
-            body = {name: work.fields[name] for name in (*LISTS, "description") if name in work.fields}
-            yield from call(Request(Service.OPENSEARCH, f"PUT {_ONE}", {"name": work.name}, body=body))
-            return Made()
-        operations: list[dict[str, Json]] = []
-        for name in LISTS:
-            if name in work.fields or (work.row and name in work.row.applied):
-                present = entries(live.fields.get(name))
-                operations += _operations(name, present, for_field(work, name, present, entries(work.fields.get(name))))
-        description = work.fields.get("description")
-        if isinstance(description, str) and description != live.fields.get("description"):
-            operations.append({"op": "add", "path": "/description", "value": description})
-        yield from _patch(work.name, operations)
+        yield from _written(work, _update)
         return Made()
 
     def delete(self, work: Work) -> Steps[None]:
-        live = yield from _look(work.name)
-        if live is None:
-            return
-        changes = {name: for_field(work, name, entries(live.fields.get(name)), ()) for name in LISTS}
-        left = {name: change.result(entries(live.fields.get(name))) for name, change in changes.items()}
-        if work.row is not None and work.row.prior is None and not any(left.values()):
-            request = Request(Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name}, expect=frozenset({"404"}))
-            yield from call(request)
-            return
-        operations: list[dict[str, Json]] = []
-        for name, change in changes.items():
-            operations += _operations(name, entries(live.fields.get(name)), change)
-        yield from _patch(work.name, operations)
+        yield from _written(work, _removal)
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """ARNs that never match: OpenSearch knows a caller by the ARN of his role, or of his IAM user."""
@@ -116,6 +92,72 @@ def _live(name: str, found: Json) -> Live:
     return Live(name, "", fields, guarded=guarded)
 
 
+def _written(work: Work, request: Callable[[Work, Live | None], Request | None]) -> Steps[None]:
+    """Send what `request` makes of the mapping as it is now, and look again where others wrote at the same moment.
+
+    All mappings share one document, so that a conflict says nothing of this one; and an entry is appended twice when
+    a request whose answer was lost is sent again.
+    """
+
+    def probe() -> Steps[bool | NotYet]:
+        live = yield from _look(work.name)
+        wanted = request(work, live)
+        if wanted is None:
+            return True
+        try:
+            answer = yield from call(replace(wanted, expect=frozenset({"404", "409"}), repeat=Repeat.LOOK_FIRST))
+        except ServiceFailure as failure:
+            if not failure.may_have_happened:
+                raise
+            return NotYet(failure.reason)
+        if answer.code == "409" or (answer.missing and live is not None):
+            return NotYet(answer.reason)
+        if answer.missing:
+            raise ServiceFailure(wanted, answer, answer.reason)
+        return True
+
+    yield from until(f"{work.address} written", probe, patience=60)
+
+
+def _update(work: Work, live: Live | None) -> Request | None:
+    if live is None:
+        body = {name: work.fields[name] for name in (*LISTS, "description") if name in work.fields}
+        return Request(Service.OPENSEARCH, f"PUT {_ONE}", {"name": work.name}, body=body)
+    operations: list[dict[str, Json]] = []
+    for name in LISTS:
+        if name in work.fields or (work.row and name in work.row.applied):
+            present = entries(live.fields.get(name))
+            operations += _operations(name, present, for_field(work, name, present, entries(work.fields.get(name))))
+    return _patch(work.name, [*operations, *_description(work, live)])
+
+
+def _removal(work: Work, live: Live | None) -> Request | None:
+    if live is None:
+        return None
+    changes = {name: for_field(work, name, entries(live.fields.get(name)), ()) for name in LISTS}
+    left = {name: change.result(entries(live.fields.get(name))) for name, change in changes.items()}
+    if work.row is not None and work.row.prior is None and not any(left.values()):
+        return Request(Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name})
+    operations: list[dict[str, Json]] = []
+    for name, change in changes.items():
+        operations += _operations(name, entries(live.fields.get(name)), change)
+    return _patch(work.name, [*operations, *_description(work, live)])
+
+
+def _description(work: Work, live: Live) -> list[dict[str, Json]]:
+    """The operation for the description: as stated, or as it was before us if it is still as we left it."""
+    present, stated = live.fields.get("description"), work.fields.get("description")
+    if "description" not in work.fields:
+        if work.row is None or present is None or work.row.applied.get("description") != present:
+            return []
+        stated = (work.row.prior or {}).get("description")
+    if stated == present:
+        return []
+    if not isinstance(stated, str):
+        return [{"op": "remove", "path": "/description"}]
+    return [{"op": "add", "path": "/description", "value": stated}]
+
+
 def _operations(field: str, present: Sequence[str], change: Membership) -> list[dict[str, Json]]:
     """JSON Patch operations for one list: additions are appended, so that nobody else's entry is rewritten.
 
@@ -126,9 +168,10 @@ def _operations(field: str, present: Sequence[str], change: Membership) -> list[
     return [{"op": "add", "path": f"/{field}/-", "value": entry} for entry in change.add]
 
 
-def _patch(name: str, operations: Sequence[Mapping[str, Json]]) -> Steps[None]:
-    if operations:
-        yield from call(Request(Service.OPENSEARCH, f"PATCH {_ONE}", {"name": name}, body=list(operations)))
+def _patch(name: str, operations: Sequence[Mapping[str, Json]]) -> Request | None:
+    if not operations:
+        return None
+    return Request(Service.OPENSEARCH, f"PATCH {_ONE}", {"name": name}, body=list(operations))
 
 
 KIND = RoleMappings

@@ -95,6 +95,9 @@ class Kind(ABC):
     marks: ClassVar[bool] = False
     """Whether its objects carry the ownership mark themselves, so that no intent is needed to find them again."""
 
+    one_at_a_time: ClassVar[bool] = False
+    """Whether its objects share a value that is read, changed and written as a whole, so that two must not meet."""
+
     to_read: ClassVar[Grants] = Grants()
     to_write: ClassVar[Grants] = Grants()
 

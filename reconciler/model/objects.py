@@ -88,6 +88,12 @@ class Row:
     intent: Mapping[str, Json] | None = None
     applied_at: str = ""
 
+    @property
+    def meant(self) -> Mapping[str, Json]:
+        """The fields of a write that was never heard of again."""
+        fields = self.intent.get("fields") if self.intent is not None else None
+        return fields if isinstance(fields, Mapping) else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Sought:

@@ -99,6 +99,7 @@ class _Decision:
         live = self._find(kind, desired, row)
         if live is None:
             return self._creation(desired, row)
+        row = _ours(kind, row, live)
         owned = self._owned(kind, live, row)
         if not owned and not self._may_take(kind, desired, live):
             return Change(address, Action.NO_OP, reason="not ours", desired=desired, live=live)
@@ -146,6 +147,7 @@ class _Decision:
             return Change(row.address, Action.FORGET, reason="another object has its name now", row=row)
         if row.adopted and not self._permissions.include_adopted and not kind.schema.shared:
             return Change(row.address, Action.FORGET, reason="adopted, so it is left in place", live=live, row=row)
+        row = _ours(kind, row, live) or row
         reason = "no longer in the manifest" if self._survey.desired else ""
         nothing: Mapping[str, Value] = {}
         leaving = self._versions(kind, nothing, live, row, row.address)
@@ -255,7 +257,7 @@ class _Decision:
         applied = row.applied if row is not None and row.applied else None
         prior = (row.prior or {}) if row is not None else {}
         rotated = frozenset(name for name in secrets_of(fields) if name in self._survey.rotated)
-        return Versions(fields, live.fields, applied, prior, others_entries(self._context, address), rotated)
+        return Versions(fields, live.fields, applied, prior, others_entries(self._context, address, self._survey.desired.values()), rotated)
 
     def _outdated(self, desired: Desired, live: Live, row: Row | None) -> bool:
         if row is None or row.intent is not None or row.id != live.id:
@@ -283,15 +285,22 @@ class _Decision:
         )
 
 
-def others_entries(context: Context, address: Address) -> Mapping[str, frozenset[str]]:
-    """By field, the entries of a shared object that other manifests' rows list."""
+def others_entries(
+    context: Context, address: Address, desired: Iterable[Desired]
+) -> Mapping[str, frozenset[str]]:
+    """By field, the entries of a shared object that other manifests' rows list, or other objects of ours want."""
+    one_value = context.kinds[address.kind].one_at_a_time
+    theirs = [row.applied for row in context.ledger.others if _meets(row.address, address, one_value)]
+    ours = [one.fields for one in desired if one.address != address and _meets(one.address, address, one_value)]
     found: dict[str, frozenset[str]] = {}
-    for row in context.ledger.others:
-        same = row.address.name == address.name or address.kind == "cluster_settings"
-        if row.address.kind == address.kind and same:
-            for name, value in row.applied.items():
-                found[name] = found.get(name, frozenset()) | frozenset(entries(value))
+    for fields in (*theirs, *ours):
+        for name, value in fields.items():
+            found[name] = found.get(name, frozenset()) | frozenset(entries(value))
     return found
+
+
+def _meets(one: Address, other: Address, one_value: bool) -> bool:
+    return one.kind == other.kind and (one_value or one.name == other.name)
 
 
 def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
@@ -300,6 +309,20 @@ def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
     if not owned:
         return Action.ADOPT
     return Action.UPDATE if found else Action.NO_OP
+
+
+def _ours(kind: Kind, row: Row | None, live: Live) -> Row | None:
+    """The row of a shared object with what a write that was never heard of may have left: all of it is ours."""
+    if row is None or not kind.schema.shared:
+        return row
+    applied = dict(row.applied)
+    for name, value in row.meant.items():
+        rule = kind.schema.rule.member(name)
+        if rule.additive:
+            applied[name] = list(dict.fromkeys((*entries(applied.get(name)), *entries(value))))
+        elif not rule.local and rule.canonical(live.fields.get(name)) == rule.canonical(value):
+            applied[name] = value
+    return replace(row, applied=applied)
 
 
 def _made(row: Row, live: Live) -> bool:

@@ -72,7 +72,7 @@ def introduce(runner: Runner, question: Question) -> Context:
     if target.aws is not None:
         flows.append(Flow("caller", _caller()))
     if target.opensearch is not None:
-        flows += [Flow("cluster", _cluster()), Flow("user", _user())]
+        flows += [Flow("cluster", find_cluster()), Flow("user", _user())]
     flows.append(Flow("ledger", ledger_store.read(question.manifest.name)))
     outcomes = runner.run_all(flows)
     failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
@@ -125,7 +125,7 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
         one, row = desired.get(address), rows.get(address)
         fields: Mapping[str, Value] = one.fields if one else (row.applied if row else {})
         name = kind.schema.service_name(address.name, fields) if one else (row.name if row else address.name)
-        names = frozenset(fields) | frozenset(row.applied if row else ())
+        names = frozenset(fields) | frozenset(row.applied if row else ()) | frozenset(row.meant if row else ())
         sought.setdefault(address.kind, []).append(Sought(name, row.id if row else "", names))
         if row is not None and row.intent is not None and row.name != name:
             sought[address.kind].append(Sought(row.name, "", names))  # what was made before it got another name
@@ -156,7 +156,8 @@ def _caller() -> Steps[Caller]:
     return Caller(arn=str(body.get("Arn", "")), account=str(body.get("Account", "")))
 
 
-def _cluster() -> Steps[Cluster]:
+def find_cluster() -> Steps[Cluster]:
+    """The OpenSearch that answers; ReconcilerError when something else does."""
     answer = yield from call(Request(Service.OPENSEARCH, "GET /"))
     body = answer.body if isinstance(answer.body, Mapping) else {}
     version = body.get("version")
@@ -215,7 +216,7 @@ def _guard(manifest: Manifest, caller: Caller, cluster: Cluster, found: Ledger) 
                 Problem(
                     "foreign-ledger",
                     f"the ledger on this domain belongs to another cluster ({found.cluster}); a snapshot brought it",
-                    hint=f"look at what is there, then delete the index {ledger_store.INDEX} and adopt what is yours",
+                    hint="look at what is there; `reconciler ledger rebind` makes it this cluster's",
                 )
             ]
         )

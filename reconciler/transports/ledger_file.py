@@ -1,85 +1,152 @@
 """A ledger in a file: it answers the requests a ledger on a domain is asked."""
 
+import fcntl
 import json
 import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model.request import Answer, Request
 
 
+@dataclass
+class _Content:
+    """What the file holds: documents by id, the sequence number of each, and the last one given."""
+
+    documents: dict[str, Mapping[str, Json]] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    last: int = 0
+
+    def put(self, key: str, document: Mapping[str, Json]) -> int:
+        self.last += 1
+        self.documents[key], self.numbers[key] = document, self.last
+        return self.last
+
+    def drop(self, key: str) -> None:
+        self.documents.pop(key, None)
+        self.numbers.pop(key, None)
+
+
 class LedgerFile:
-    """The file is read once, written whole at each change and moved into place, so that it is never half written."""
+    """The file is written whole at each change and moved into place, so that it is never half written.
+
+    Processes take turns by a lock on a file beside it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
 
     def send(self, request: Request) -> Answer:
-        """Answer a search, the making of the index, or a bulk write."""
-        with self._lock:
-            documents = self._read()
+        """Answer a search, the making of the index, a bulk write, or a request about one document."""
+        with self._turn():
+            content = self._read()
             if request.operation.endswith("/_search"):
-                return _search(documents, request)
+                return _search(content, request)
+            if request.operation.endswith("/_doc/{id}"):
+                return self._one(content or _Content(), request)
             if request.operation == "POST /_bulk":
-                return self._bulk(documents or {}, request)
-            if documents is not None:
+                return self._bulk(content or _Content(), request)
+            if content is not None:
                 return Answer(400, None, "400", "the ledger already exists")
-            self._write({})
+            self._write(_Content())
             return Answer(200, {"acknowledged": True})
 
-    def _read(self) -> dict[str, Mapping[str, Json]] | None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        beside = self._path.with_name(f".{self._path.name}.lock")
+        try:
+            descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ReconcilerError([self._problem(f"can not be locked: {error.strerror}")]) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _read(self) -> _Content | None:
         try:
             text = self._path.read_text("utf-8")
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise ReconcilerError([self._problem(f"can not be read: {error.strerror}")]) from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ReconcilerError([self._problem(f"can not be read: {reason}")]) from error
         try:
-            found = json.loads(text)["documents"]
+            found = json.loads(text)
+            return _Content(dict(found["documents"]), dict(found["numbers"]), int(found["last"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ReconcilerError([self._problem("is not a ledger")]) from error
-        return dict(found)
 
-    def _write(self, documents: Mapping[str, Mapping[str, Json]]) -> None:
+    def _write(self, content: _Content) -> None:
         fresh = self._path.with_name(f".{self._path.name}.new")
+        whole = {"version": 1, "last": content.last, "numbers": content.numbers, "documents": content.documents}
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump({"version": 1, "documents": documents}, file, indent=1, sort_keys=True)
+                json.dump(whole, file, indent=1, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
             raise ReconcilerError([self._problem(f"can not be written: {error.strerror}")]) from error
 
-    def _bulk(self, documents: dict[str, Mapping[str, Json]], request: Request) -> Answer:
-        lines = iter(request.body if isinstance(request.body, tuple) else ())
+    def _one(self, content: _Content, request: Request) -> Answer:
+        key = str(request.parameters["id"])
+        number = content.numbers.get(key)
+        if request.method == "GET":
+            if number is None:
+                return Answer(404, None, "404", "no such document")
+            return Answer(200, {"_seq_no": number, "_primary_term": 1, "_source": content.documents[key]})
+        wanted = request.query.get("if_seq_no")
+        if (request.query.get("op_type") == "create" and number is not None) or (wanted and wanted != str(number)):
+            return Answer(409, None, "409", "the document was changed")
+        if request.method == "DELETE":
+            content.drop(key)
+        else:
+            assert isinstance(request.body, Mapping)
+            number = content.put(key, _plain(request.body))
+        self._write(content)
+        return Answer(200, {"_seq_no": number, "_primary_term": 1})
+
+    def _bulk(self, content: _Content, request: Request) -> Answer:
+        lines: Iterator[Any] = iter(request.body if isinstance(request.body, tuple) else ())
         for line in lines:
-            assert isinstance(line, Mapping)
             ((verb, about),) = line.items()
-            assert isinstance(about, Mapping)
-            key = str(about.get("_id") or f"history:{len(documents):06d}")
+            key = str(about.get("_id") or f"history:{content.last + 1:09d}")
             if verb == "delete":
-                documents.pop(key, None)
+                content.drop(key)
             else:
-                document = next(lines)
-                assert isinstance(document, Mapping)
-                documents[key] = document
-        self._write(documents)
+                content.put(key, _plain(next(lines)))
+        self._write(content)
         return Answer(200, {"errors": False, "items": []})
 
     def _problem(self, what: str) -> Problem:
         return Problem("ledger-file", f"the ledger file {self._path} {what}", hint="check the path and its permissions")
 
 
-def _search(documents: Mapping[str, Mapping[str, Json]] | None, request: Request) -> Answer:
-    if documents is None:
+def _search(content: _Content | None, request: Request) -> Answer:
+    if content is None:
         return Answer(404, None, "404", "no such file")
     asked = request.body if isinstance(request.body, Mapping) else {}
-    wanted = [one for _, one in sorted(documents.items()) if one.get("type") in ("row", "identity")]
-    hits: Json = [] if "search_after" in asked else [{"_source": one, "sort": ["all"]} for one in wanted]
+    history = "history" in json.dumps(asked.get("query"))
+    types = ("history",) if history else ("row", "identity")
+    wanted = [one for _, one in sorted(content.documents.items(), reverse=history) if one.get("type") in types]
+    manifest = json.dumps(asked.get("query"))
+    if history:
+        size = asked.get("size")
+        wanted = [one for one in wanted if json.dumps(one.get("manifest")) in manifest][
+            : size if isinstance(size, int) else 20
+        ]
+    hits: Json = [] if "search_after" in asked else [{"_source": one} for one in wanted]
     return Answer(200, {"hits": {"hits": hits}})
+
+
+def _plain(document: Any) -> Mapping[str, Json]:
+    plain: Mapping[str, Json] = json.loads(json.dumps(document))
+    return plain

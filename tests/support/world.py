@@ -84,7 +84,7 @@ class World:
             key: sorted(value) if isinstance(value, list) else value for key, value in domain.persistent.items()
         }
         objects = {
-            kind: sorted((_renamed(document, names) for document in collection.values()), key=_text)
+            kind: sorted((_renamed(_stated(document), names) for document in collection.values()), key=_text)
             for kind, collection in _collections(domain).items()
         }
         found: Json = json.loads(
@@ -93,7 +93,7 @@ class World:
         return found
 
     def rows(self, manifest: str) -> Json:
-        """The ledger's rows of a manifest, by address, without ids, fingerprints' values and times."""
+        """The ledger's rows of a manifest by address, without ids and times, and what depends on the order of things."""
         names = {
             one: f"<{kind} {document['name']}>"
             for kind, collection in _collections(self.domain).items()
@@ -102,7 +102,7 @@ class World:
         roles = {role["RoleId"]: f"<iam_roles {role['RoleName']}>" for role in self.account.roles.values()}
         found: Json = _renamed(
             {
-                address: {key: value for key, value in row.items() if key not in ("at", "fingerprints")}
+                address: {key: value for key, value in row.items() if key not in ("at", "fingerprints", "prior")}
                 for address, row in sorted(self.ledger.rows(manifest).items())
             },
             {**names, **roles},
@@ -128,6 +128,15 @@ def _collections(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
     }
 
 
+def _stated(document: Doc) -> Doc:
+    """A document with what it is silent about said, so that the same is said the same way; its name comes first."""
+    defaults: Doc = {"name": document["name"], "description": ""}
+    if "model_state" in document:
+        state = document["model_state"]
+        defaults |= {"is_enabled": True, "state": "UNDEPLOYED" if state == "REGISTERED" else state}
+    return {**defaults, **{key: value for key, value in document.items() if key != "model_state"}}
+
+
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return names.get(value, value)
@@ -139,4 +148,4 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value)

@@ -4,9 +4,7 @@ One document per owned object, an identity of the ledger itself, one document pe
 steps; the same requests are answered by the domain or, by choice, by a file.
 """
 
-import hashlib
-import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -78,24 +76,15 @@ def read(manifest: str) -> Steps[Ledger]:
         answer = yield from call(Request(Service.LEDGER, operation, body=body, expect=frozenset({"404"})))
         if answer.missing:
             return Ledger()
-        outer = answer.body.get("hits") if isinstance(answer.body, Mapping) else None
-        hits = outer.get("hits") if isinstance(outer, Mapping) else None
-        if not isinstance(hits, Sequence):
-            raise Failed("bad-answer", "the ledger's search answered without hits")
-        if _partial(answer.body):
-            raise Failed("bad-answer", "the ledger's search answered for a part of the ledger only")
-        for hit in hits:
-            source = hit.get("_source") if isinstance(hit, Mapping) else None
-            if not isinstance(source, Mapping):
-                raise Failed("bad-answer", "the ledger holds a document that is not an object")
+        sources = list(_sources(answer.body))
+        for source in sources:
             if source.get("type") == "identity":
                 identity = source
             else:
                 rows.append(_row(source))
-        if len(hits) < _PAGE:
+        if len(sources) < _PAGE:
             break
-        last = hits[-1]
-        after = last.get("sort") if isinstance(last, Mapping) else None  # type: ignore[assignment]
+        after = [str(sources[-1].get("manifest")), str(sources[-1].get("address"))]
     about = identity.get("body")
     about = about if isinstance(about, Mapping) else {}
     if int(str(about.get("version", VERSION))) > VERSION:
@@ -140,14 +129,21 @@ def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     yield from _bulk([{"index": {"_index": INDEX}}, document])
 
 
-def fingerprint(value: str, salt: str) -> str:
-    """A hash of a secret that tells whether it changed and nothing else: scrypt, 32 bytes in hexadecimal."""
-    return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=32).hex()
+def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
+    """What the last `most` applies of a manifest did, newest first: `at`, `by`, and the `body` given to `record`."""
+    body: Json = {
+        "query": {"bool": {"filter": [{"term": {"type": "history"}}, {"term": {"manifest": manifest}}]}},
+        "sort": [{"at": "desc"}],
+        "size": most,
+    }
+    request = Request(Service.LEDGER, f"GET /{INDEX}/_search", body=body, expect=frozenset({"404"}))
+    answer = yield from call(request)
+    return () if answer.missing else tuple(_sources(answer.body))
 
 
-def matches(value: str, salt: str, known: str) -> bool:
-    """Whether `known` is the fingerprint of `value`."""
-    return hmac.compare_digest(fingerprint(value, salt), known)
+def rebind(ledger: Ledger) -> Steps[None]:
+    """Say that the ledger belongs to the cluster it is on now, as after a restore from a snapshot."""
+    yield from _bulk(_identity(ledger))
 
 
 def _bulk(lines: Sequence[Line]) -> Steps[None]:
@@ -155,6 +151,26 @@ def _bulk(lines: Sequence[Line]) -> Steps[None]:
     answer = yield from call(request)
     if not isinstance(answer.body, Mapping) or answer.body.get("errors") is not False:
         raise Failed("ledger-not-writable", _first_error(answer.body))
+
+
+def _identity(ledger: Ledger) -> list[Line]:
+    about: Json = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
+    return [{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}]
+
+
+def _sources(body: Json) -> Iterator[Line]:
+    """The documents of a search's answer. An answer that has not the form of one is an error."""
+    outer = body.get("hits") if isinstance(body, Mapping) else None
+    hits = outer.get("hits") if isinstance(outer, Mapping) else None
+    if not isinstance(hits, Sequence):
+        raise Failed("bad-answer", "the ledger's search answered without hits")
+    if _partial(body):
+        raise Failed("bad-answer", "the ledger's search answered for a part of the ledger only")
+    for hit in hits:
+        source = hit.get("_source") if isinstance(hit, Mapping) else None
+        if not isinstance(source, Mapping):
+            raise Failed("bad-answer", "the ledger holds a document that is not an object")
+        yield source
 
 
 def _partial(body: Json) -> bool:

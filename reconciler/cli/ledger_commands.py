@@ -1,0 +1,109 @@
+"""The commands about the ledger: what was done, whose lock it is, what to give up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import typer
+
+from reconciler import ledger as ledger_store
+from reconciler.canonical.json import Json
+from reconciler.cli import session as sessions
+from reconciler.cli.commands import opened
+from reconciler.cli.lease import lease
+from reconciler.cli.options import Common, Consent, Load
+from reconciler.cli.output import Output
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.ledger import lock as locks
+from reconciler.model.objects import Address
+from reconciler.plan.survey import find_cluster
+from reconciler.runner import Flow
+
+
+def history(load: Load, common: Common, last: int) -> None:
+    """Print what the last applies did."""
+    output = Output(common)
+    subject = sessions.subject(load, sessions.kinds())
+    with opened(subject, load, common, output) as session:
+        found = session.reader.run(ledger_store.history(subject.manifest.name, last))
+    if output.is_json:
+        output.data([dict(one) for one in found])
+        return
+    for one in found:
+        body = one.get("body")
+        changes = body.get("changes") if isinstance(body, dict) else None
+        listed = [change for change in changes if isinstance(change, dict)] if isinstance(changes, list) else []
+        output.line(f"{one.get('at')}  {one.get('by')}")
+        for change in listed:
+            output.line(f"    {change.get('action')!s:<8} {change.get('address')}  {change.get('status')}")
+    if not found:
+        output.line("Nothing was applied yet.")
+
+
+def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consent) -> None:
+    """Remove the rows of objects, under the manifest's lock."""
+    output = Output(common)
+    subject = sessions.subject(load, sessions.kinds())
+    wanted = [_address(text) for text in addresses]
+    with opened(subject, load, common, output) as session:
+        ledger = session.reader.run(ledger_store.read(subject.manifest.name))
+        unknown = [address for address in wanted if address not in ledger.rows]
+        if unknown:
+            hint = "see `reconciler show` for what is there"
+            raise ReconcilerError(
+                [Problem("usage", f"the ledger has no {unknown[0]}", address=str(unknown[0]), hint=hint)]
+            )
+        _confirm(consent, f"Forget {', '.join(map(str, wanted))}? Nothing is deleted")
+        with lease(session, "forget", consent.lock_timeout):
+            outcomes = session.writer.run_all(Flow(one, ledger_store.remove(ledger.rows[one])) for one in wanted)
+    for outcome in outcomes.values():
+        outcome.value()
+    if output.is_json:
+        forgotten: Json = [str(one) for one in wanted]
+        output.data({"forgotten": forgotten})
+    else:
+        output.line(f"Forgotten: {', '.join(map(str, wanted))}.")
+
+
+def unlock(load: Load, common: Common, consent: Consent) -> None:
+    """Free the lock of a manifest."""
+    output = Output(common)
+    subject = sessions.subject(load, sessions.kinds())
+    name = subject.manifest.name
+    with opened(subject, load, common, output) as session:
+        seen = session.reader.run(locks.look(name))
+        if seen is None:
+            output.line(f"{name} is not locked.")
+            return
+        _confirm(consent, f"{name} is held by {seen.holder.who} since {seen.holder.since}. Free it")
+        held = locks.Lock(name, seen.holder, seen.seq_no, seen.primary_term)
+        session.writer.run(locks.release(held))
+    output.line(f"{name} is free.")
+
+
+def rebind(load: Load, common: Common, consent: Consent) -> None:
+    """Say that a ledger that came along in a snapshot belongs to the cluster it is on now."""
+    output = Output(common)
+    subject = sessions.subject(load, sessions.kinds())
+    with opened(subject, load, common, output) as session:
+        ledger = session.reader.run(ledger_store.read(subject.manifest.name))
+        cluster = session.reader.run(find_cluster())
+        if not ledger.id or ledger.cluster == cluster.uuid:
+            output.line("The ledger belongs to this cluster.")
+            return
+        _confirm(consent, f"The ledger is of cluster {ledger.cluster}. Bind it to {cluster.uuid}")
+        session.writer.run(ledger_store.rebind(replace(ledger, cluster=cluster.uuid)))
+    output.line("The ledger belongs to this cluster now.")
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise ReconcilerError([Problem("usage", str(error), hint="write kind.name")]) from None
+
+
+def _confirm(consent: Consent, question: str) -> None:
+    if consent.yes:
+        return
+    if typer.prompt(f"{question}? Only `yes` does", default="", show_default=False) != "yes":
+        raise ReconcilerError([Problem("not-confirmed", "not confirmed", hint="nothing was changed")])

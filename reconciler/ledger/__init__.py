@@ -1,0 +1,19 @@
+"""The ledger: the small record, kept on the domain, of what is ours. Rows, the lock, secrets' fingerprints."""
+
+from reconciler.ledger.fingerprint import fingerprint, matches
+from reconciler.ledger.rows import INDEX, VERSION, Ledger, create, history, read, rebind, record, remove, write
+
+__all__ = [
+    "INDEX",
+    "VERSION",
+    "Ledger",
+    "create",
+    "fingerprint",
+    "history",
+    "matches",
+    "read",
+    "rebind",
+    "record",
+    "remove",
+    "write",
+]
