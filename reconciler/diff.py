@@ -83,7 +83,7 @@ def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChang
     live = versions.live.get(name)
     wanted = versions.desired.get(name, rule.default)
     if rule.additive and not isinstance(wanted, Mapping) and not isinstance(live, Mapping):
-        yield from _list(name, versions)
+        yield from _list(name, rule, versions)
     elif rule.additive:
         yield from _tags((name,), rule, _map(live), _map(wanted), _map(applied.get(name)))
     elif name not in versions.desired and schema.shared:
@@ -109,7 +109,13 @@ def _value(path: Path, rule: Rule, live: Value, wanted: Value, applied: Value) -
     elif isinstance(wanted, Sequence) and isinstance(live, Sequence) and not isinstance(wanted, str | Template):
         yield from _members(path, rule, live, wanted)
     elif rule.canonical(live) != rule.canonical(wanted):
-        yield FieldChange(path, live, wanted)
+        yield _changed(path, rule, live, wanted)
+
+
+def _changed(path: Path, rule: Rule, before: Value, after: Value) -> FieldChange:
+    """A difference, marked where the schema says that what comes or goes lets somebody do more."""
+    widens = (rule.widens == "added" and after is not None) or (rule.widens == "removed" and before is not None)
+    return FieldChange(path, before, after, widens=widens)
 
 
 def _map_members(
@@ -131,10 +137,10 @@ def _members(path: Path, rule: Rule, live: Sequence[Value], wanted: Sequence[Val
         missing, present = _by_text(rule, wanted), _by_text(rule, live)
         for text, value in present.items():
             if text not in missing:
-                yield FieldChange(path, value, None)
+                yield _changed(path, rule, value, None)
         for text, value in missing.items():
             if text not in present:
-                yield FieldChange(path, None, value, widens=path[0] == "managed_policy_arns")
+                yield _changed(path, rule, None, value)
         return
     from deepdiff import DeepDiff
 
@@ -153,7 +159,8 @@ def _policy(path: Path, live: Value, wanted: Value) -> Iterator[FieldChange]:
         if change.action == "changed" and change.differences:
             for one in change.differences:
                 # Of a set only the entries that come or go are shown.
-                pairs = [*((gone, None) for gone in one.removed), *((None, new) for new in one.added)]
+                pairs: list[tuple[Json, Json]] = [(gone, None) for gone in one.removed]
+                pairs += [(None, new) for new in one.added]
                 for before, after in pairs or [(one.before, one.after)]:
                     yield FieldChange((*path, one.path), before, after, text=change.label, widens=change.widens)
         else:
@@ -163,7 +170,7 @@ def _policy(path: Path, live: Value, wanted: Value) -> Iterator[FieldChange]:
             yield FieldChange(path, before, after, text=f"{sign} {change.label}", widens=change.widens)
 
 
-def _list(name: str, versions: Versions) -> Iterator[FieldChange]:
+def _list(name: str, rule: Rule, versions: Versions) -> Iterator[FieldChange]:
     desired = versions.desired.get(name)
     unknown = [one for one in desired if not is_known(one)] if isinstance(desired, Sequence) else []
     known = [one for one in desired if is_known(one)] if isinstance(desired, Sequence) else []
@@ -176,9 +183,9 @@ def _list(name: str, versions: Versions) -> Iterator[FieldChange]:
         prior, others = entries(versions.prior.get(name)), versions.others.get(name, frozenset())
         change = membership(present, entries(known), applied, prior, others)
     for entry in sorted(change.remove):
-        yield FieldChange((name,), entry, None)
+        yield _changed((name,), rule, entry, None)
     for new in (*change.add, *unknown):
-        yield FieldChange((name,), None, new, widens=True)
+        yield _changed((name,), rule, None, new)
 
 
 def _tags(

@@ -106,6 +106,7 @@ CODES: dict[str, Code] = {
     "secret-not-allowed": Code(
         "A secret stands in a field that the service shows back.", "Use `${secret.x}` in write-only fields only."
     ),
+    "literal-secret": Code("A credential stands in the manifest as plain text.", "Declare it under `secrets`."),
     "bad-policy": Code("An IAM policy document is not valid.", "Correct the element named."),
     # planning
     "not-ours": Code(
@@ -212,7 +213,9 @@ CODES: dict[str, Code] = {
     ),
     # the ledger, secrets, verification
     "ledger-not-writable": Code("The ledger can not be written.", "Check the permissions on its index.", "ledger"),
-    "locked": Code("Somebody else applies this manifest at this moment.", "Wait, or see `reconciler unlock`.", "ledger"),
+    "locked": Code(
+        "Somebody else applies this manifest at this moment.", "Wait, or see `reconciler unlock`.", "ledger"
+    ),
     "lock-lost": Code("The lock was lost in the middle of an apply.", "Run the same command again.", "ledger"),
     "ledger-newer": Code("The ledger was written by a newer version.", "Use a newer version.", "ledger"),
     "ledger-file": Code("The ledger's file can not be used.", "Check the path and its permissions.", "ledger"),

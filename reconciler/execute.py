@@ -12,7 +12,7 @@ from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind, Made, Work
 from reconciler.model.membership import entries
-from reconciler.model.objects import Address, Row, Sought
+from reconciler.model.objects import Address, Desired, Row, Sought
 from reconciler.model.request import Request
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, until
 from reconciler.plan.decide import Attributes, others_entries, recorded, secrets_of
@@ -98,7 +98,7 @@ def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
         if change.action is Action.FORGET:
             continue
         kind = plan.context.kinds[change.address.kind]
-        steps = _write(plan.context, change, attributes, _FAIL_FAST)
+        steps = _write(plan, change, attributes, _FAIL_FAST)
         requests: list[Request] = []
         try:
             step = next(steps)
@@ -246,7 +246,7 @@ class _Execution:
             return Made()
         if not self._kind(change).marks or change.action is Action.ADOPT:
             yield from ledger_store.write([self._intent(change)])
-        made = yield from _write(self._context, change, self._attributes, self._patience)
+        made = yield from _write(self._plan, change, self._attributes, self._patience)
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
@@ -392,8 +392,13 @@ def _resolved(change: Change, attributes: Attributes) -> Mapping[str, Value]:
     return {name: resolve(value, attributes.lookup) for name, value in change.desired.fields.items()}
 
 
-def _write(context: Context, change: Change, attributes: Attributes, patience: float) -> Steps[Made]:
+def _desired(plan: Plan) -> Iterable[Desired]:
+    return (change.desired for change in plan.changes if change.desired is not None)
+
+
+def _write(plan: Plan, change: Change, attributes: Attributes, patience: float) -> Steps[Made]:
     """The requests of one change, the ledger's apart."""
+    context = plan.context
     kind = context.kinds[change.address.kind]
     fields = _resolved(change, attributes) if change.desired else (change.row.applied if change.row else {})
     unknown = [reference for _, reference in references(fields) if reference.namespace != "secret"]
@@ -413,7 +418,7 @@ def _write(context: Context, change: Change, attributes: Attributes, patience: f
         change.live,
         change.row,
         context.mark,
-        others_entries(context, change.address),
+        others_entries(context, change.address, _desired(plan)),
         patience,
     )
     if change.action is Action.DELETE:

@@ -16,6 +16,7 @@ Locate: TypeAlias = Callable[[Address, Path], Position | None]
 """Where the value at a path of an object stands."""
 
 _FLAVOURS: Mapping[str, policy.Flavour] = {"iam-trust-policy": "trust", "iam-policy": "identity"}
+_LITERAL = ("a credential stands in the manifest as it is", "declare it under `secrets` and write ${secret.name}")
 _LIMITS: Mapping[str, tuple[int, str]] = {
     "iam-trust-policy": (
         4096,
@@ -30,7 +31,8 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
     found = []
     for address, one in desired.items():
         kind = kinds[address.kind]
-        faults = [*_policies(kind.schema.rule, one.fields, ()), *kind.check(one.fields)]
+        written = (Fault("literal-secret", path, *_LITERAL) for path in _literals(kind, one.fields))
+        faults = [*_policies(kind.schema.rule, one.fields, ()), *written, *kind.check(one.fields)]
         found += [
             Problem(fault.code, fault.message, locate(address, fault.path), _named(address, fault.path), fault.hint)
             for fault in faults
@@ -51,6 +53,15 @@ def _policies(rule: Rule, value: Value, path: Path) -> Iterator[Fault]:
     elif isinstance(value, Mapping):
         for key, member in value.items():
             yield from _policies(rule.member(key), member, (*path, key))
+
+
+def _literals(kind: Kind, fields: Mapping[str, Value]) -> Iterator[Path]:
+    """Text in write-only fields that is neither a reference nor an ARN: what may be a secret."""
+    for name in kind.schema.write_only & fields.keys():
+        value = fields[name]
+        for key, member in value.items() if isinstance(value, Mapping) else ():
+            if isinstance(member, str) and not member.startswith("arn:"):
+                yield (name, key)
 
 
 def _text(value: Value) -> Json:

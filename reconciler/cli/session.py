@@ -21,7 +21,7 @@ from reconciler.manifest.events import parse
 from reconciler.manifest.load import BasicAuth, Manifest, SigV4Auth
 from reconciler.manifest.load import load as load_manifest
 from reconciler.manifest.schema import load_schemas
-from reconciler.manifest.source import read_source
+from reconciler.manifest.source import merge_problems, read_source
 from reconciler.manifest.templates import Reference
 from reconciler.manifest.variables import Inputs
 from reconciler.model.kind import Kind
@@ -83,7 +83,7 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
         *_targets(manifest, desired),
     ]
     if found:
-        raise ReconcilerError(found)
+        raise ReconcilerError(merge_problems(found))
     return Subject(manifest, desired, _permissions(load))
 
 

@@ -13,7 +13,7 @@ from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Wor
 from reconciler.model.membership import entries, for_field
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
-from reconciler.model.steps import Steps, call
+from reconciler.model.steps import Failed, Steps, call
 
 _SETTINGS = "/_cluster/settings"
 _UNSET = ":unset"
@@ -108,7 +108,9 @@ def _settings() -> Steps[Mapping[str, Json]]:
         Service.OPENSEARCH, f"GET {_SETTINGS}", query={"include_defaults": "true", "flat_settings": "true"}
     )
     answer = yield from call(request)
-    return answer.body if isinstance(answer.body, Mapping) else {}
+    if not isinstance(answer.body, Mapping):
+        raise Failed("bad-answer", "the cluster settings are not an object")
+    return answer.body
 
 
 def _put(values: Mapping[str, Value]) -> Steps[None]:

@@ -13,7 +13,7 @@ from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Address, Desired
-from reconciler.model.steps import Steps
+from reconciler.model.steps import NeverHappened, Steps
 
 # A key kept in Secrets Manager is `${credential.secretArn.<key>}`: the name is what stands first.
 _CREDENTIAL = re.compile(r"\$\{credential\.(\w+)")
@@ -54,8 +54,8 @@ class Connectors(MlKind):
         return Made(work.live.id, work.live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:
-        # As whoever made it, if that role is still there; it may have gone before the connector.
-        yield from self.remove(work)
+        signer = work.row.applied.get("sign_as") if work.row else None
+        yield from self.remove(work, (yield from _still(signer)))
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """Placeholders that nothing fills: keys of the credential, and of the parameters where a URL needs them."""
@@ -95,6 +95,17 @@ class Connectors(MlKind):
                 members = other.fields.get("backend_roles")
                 if isinstance(members, list | tuple) and signer in members:
                     yield address
+
+
+def _still(signer: Json) -> Steps[str | None]:
+    """The role that made a connector, where it can still be assumed; else None, which is the caller."""
+    if not isinstance(signer, str):
+        return None
+    try:
+        yield from assume(signer, patience=0.0)
+    except NeverHappened:
+        return None
+    return signer
 
 
 def _has(keys: Sequence[str]) -> str:

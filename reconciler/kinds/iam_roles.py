@@ -4,7 +4,8 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from dataclasses import replace
 from typing import ClassVar
 
@@ -51,50 +52,35 @@ class IamRoles(Kind):
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
         # Two listings carry everything: the details have policies and tags, the list description and session length.
         wanted = {one.name.casefold() for one in sought}
-        details: dict[str, Mapping[str, Json]] = {}
-        listed: dict[str, Mapping[str, Json]] = {}
-        pages: dict[str, tuple[str, dict[str, Json], dict[str, Mapping[str, Json]]]] = {
-            "GetAccountAuthorizationDetails": ("RoleDetailList", {"Filter": ["Role"], "MaxItems": 1000}, details),
-            "ListRoles": ("Roles", {"MaxItems": 1000}, listed),
-        }
-        markers: dict[str, str | None] = dict.fromkeys(pages)
-        while markers:
-            requests = [
-                Request(Service.IAM, operation, {**pages[operation][1], **({"Marker": marker} if marker else {})})
-                for operation, marker in markers.items()
+        details, listed = yield from _pages(
+            [
+                Request(Service.IAM, "GetAccountAuthorizationDetails", {"Filter": ["Role"], "MaxItems": 1000}),
+                Request(Service.IAM, "ListRoles", {"MaxItems": 1000}),
             ]
-            answers = yield from call_all(requests)
-            following: dict[str, str | None] = {}
-            for operation, answer in zip(markers, answers, strict=True):
-                key, _, found = pages[operation]
-                body = answer.body if isinstance(answer.body, Mapping) else {}
-                found.update({str(role["RoleName"]): role for role in _maps(body.get(key)) if _name(role) in wanted})
-                if body.get("IsTruncated"):
-                    following[operation] = str(body["Marker"])
-            markers = following
-        return Reading(tuple(_live({**listed.get(name, {}), **role}) for name, role in details.items()))
+        )
+        about = {str(role["RoleName"]): role for role in _items(listed, "Roles") if _name(role) in wanted}
+        roles = [role for role in _items(details, "RoleDetailList") if _name(role) in wanted]
+        return Reading(tuple(_live({**about.get(str(role["RoleName"]), {}), **role}) for role in roles))
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         name = {"RoleName": sought.name}
-        role, inline, attached = yield from call_all(
-            Request(Service.IAM, operation, name, expect=_GONE)
-            for operation in ("GetRole", "ListRolePolicies", "ListAttachedRolePolicies")
+        role, inline, attached = yield from _pages(
+            [
+                Request(Service.IAM, operation, name, expect=_GONE)
+                for operation in ("GetRole", "ListRolePolicies", "ListAttachedRolePolicies")
+            ]
         )
-        if role.missing or inline.missing or attached.missing:
+        if role[0].missing or inline[0].missing or attached[0].missing:
             return Reading()
-        names = [str(one) for one in _list(_body(inline).get("PolicyNames"))]
+        names = [str(one) for answer in inline for one in _list(_body(answer).get("PolicyNames"))]
         documents = yield from call_all(
             Request(Service.IAM, "GetRolePolicy", {**name, "PolicyName": one}, expect=_GONE) for one in names
         )
-        found = _body(role)["Role"]
+        found = _body(role[0])["Role"]
         assert isinstance(found, Mapping)
         policies: list[Json] = [_body(document) for document in documents if not document.missing]
-        details = {
-            **found,
-            "RolePolicyList": policies,
-            "AttachedManagedPolicies": _body(attached).get("AttachedPolicies"),
-        }
-        return Reading((_live(details),))
+        attachments: list[Json] = [*_items(attached, "AttachedPolicies")]
+        return Reading((_live({**found, "RolePolicyList": policies, "AttachedManagedPolicies": attachments}),))
 
     def create(self, work: Work) -> Steps[Made]:
         fields = work.fields
@@ -175,9 +161,8 @@ class IamRoles(Kind):
     def delete(self, work: Work) -> Steps[None]:
         assert work.live is not None
         name, fields = work.name, work.live.fields
-        profiles = yield from call(
-            Request(Service.IAM, "ListInstanceProfilesForRole", {"RoleName": name}, expect=_GONE)
-        )
+        listing = Request(Service.IAM, "ListInstanceProfilesForRole", {"RoleName": name}, expect=_GONE)
+        (profiles,) = yield from _pages([listing])
         requests = [
             Request(
                 Service.IAM,
@@ -185,7 +170,7 @@ class IamRoles(Kind):
                 {"RoleName": name, "InstanceProfileName": str(profile["InstanceProfileName"])},
                 expect=_GONE,
             )
-            for profile in _maps(_body(profiles).get("InstanceProfiles"))
+            for profile in _items(profiles, "InstanceProfiles")
         ]
         requests += _detach(name, _strings(fields["managed_policy_arns"]))
         requests += _replace_policies(name, _map(fields["inline_policies"]), {})
@@ -197,6 +182,27 @@ class IamRoles(Kind):
         if not place.account_id or not isinstance(path, str):
             return {}
         return {"arn": f"arn:{place.partition}:iam::{place.account_id}:role{path}{name}"}
+
+
+def _pages(requests: Sequence[Request]) -> Steps[list[list[Answer]]]:
+    """All pages of several listings, side by side: for each request its answers in order."""
+    pages: list[list[Answer]] = [[] for _ in requests]
+    ahead = dict(enumerate(requests))
+    while ahead:
+        answers = yield from call_all(ahead.values())
+        following: dict[int, Request] = {}
+        for (index, request), answer in zip(ahead.items(), answers, strict=True):
+            pages[index].append(answer)
+            body = _body(answer)
+            if body.get("IsTruncated"):
+                following[index] = replace(request, parameters={**request.parameters, "Marker": str(body["Marker"])})
+        ahead = following
+    return pages
+
+
+def _items(pages: Sequence[Answer], key: str) -> Iterator[Mapping[str, Json]]:
+    """The members of a listing, page after page."""
+    return (item for answer in pages for item in _maps(_body(answer).get(key)))
 
 
 def _visible(name: str) -> Steps[Answer]:

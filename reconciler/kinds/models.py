@@ -67,9 +67,7 @@ class Models(MlKind):
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
         body = self.changes(work, *sorted(work.changed - {"model_state"}))
-        request = Request(
-            Service.OPENSEARCH, f"PUT {_ONE}", {"id": work.live.id}, body=body, expect=frozenset({"409"})
-        )
+        request = Request(Service.OPENSEARCH, f"PUT {_ONE}", {"id": work.live.id}, body=body, expect=frozenset({"409"}))
 
         def probe() -> Steps[Answer | NotYet]:
             # A model can not be changed while it is being deployed, which a prediction may begin at any moment.

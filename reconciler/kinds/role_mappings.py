@@ -13,7 +13,7 @@ from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Wor
 from reconciler.model.membership import Membership, entries, for_field
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
-from reconciler.model.steps import NotYet, Steps, call, until
+from reconciler.model.steps import Failed, NotYet, Steps, call, until
 
 LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
 _ALL = "/_plugins/_security/api/rolesmapping"
@@ -30,7 +30,9 @@ class RoleMappings(Kind):
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
         answer = yield from call(Request(Service.OPENSEARCH, f"GET {_ALL}"))
-        mappings = answer.body if isinstance(answer.body, Mapping) else {}
+        if not isinstance(answer.body, Mapping):
+            raise Failed("bad-answer", "the listing of role mappings is not an object")
+        mappings = answer.body
         names = {one.name for one in sought}
         return Reading(tuple(_live(name, found) for name, found in mappings.items() if name in names))
 

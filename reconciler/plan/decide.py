@@ -125,7 +125,7 @@ class _Decision:
             row,
             record=self._outdated(desired, live, row),
             namesakes=self._namesakes(kind, desired),
-            notes=self._notes(kind, desired, live),
+            notes=self._notes(kind, desired, live, found),
         )
 
     def removal(self, row: Row) -> Change:
@@ -249,7 +249,9 @@ class _Decision:
         )
         reason = "it is gone" if row is not None and row.intent is None else ""
         namesakes = self._namesakes(self._context.kinds[desired.address.kind], desired)
-        return Change(desired.address, Action.CREATE, found, reason, desired, None, row, record=True, namesakes=namesakes)
+        return Change(
+            desired.address, Action.CREATE, found, reason, desired, None, row, record=True, namesakes=namesakes
+        )
 
     def _versions(
         self, kind: Kind, fields: Mapping[str, Value], live: Live, row: Row | None, address: Address
@@ -257,7 +259,14 @@ class _Decision:
         applied = row.applied if row is not None and row.applied else None
         prior = (row.prior or {}) if row is not None else {}
         rotated = frozenset(name for name in secrets_of(fields) if name in self._survey.rotated)
-        return Versions(fields, live.fields, applied, prior, others_entries(self._context, address, self._survey.desired.values()), rotated)
+        return Versions(
+            fields,
+            live.fields,
+            applied,
+            prior,
+            others_entries(self._context, address, self._survey.desired.values()),
+            rotated,
+        )
 
     def _outdated(self, desired: Desired, live: Live, row: Row | None) -> bool:
         if row is None or row.intent is not None or row.id != live.id:
@@ -266,7 +275,7 @@ class _Decision:
             return True
         return row.applied != recorded(desired.fields) or bool(set(secrets_of(desired.fields)) - set(row.fingerprints))
 
-    def _notes(self, kind: Kind, desired: Desired, live: Live) -> tuple[str, ...]:
+    def _notes(self, kind: Kind, desired: Desired, live: Live, found: Sequence[FieldChange]) -> tuple[str, ...]:
         notes = []
         unread = sorted(set(secrets_of(desired.fields)) & self._survey.unread)
         if unread:
@@ -274,9 +283,13 @@ class _Decision:
         if kind.schema.shared:
             for name, value in desired.fields.items():
                 if kind.schema.rule.member(name).additive:
-                    stay = [entry for entry in entries(live.fields.get(name)) if entry not in entries(value)]
+                    leaving = {change.before for change in found if change.path == (name,)}
+                    present = entries(live.fields.get(name))
+                    stay = sum(entry not in entries(value) and entry not in leaving for entry in present)
                     if stay:
-                        notes.append(f"{name}: {len(stay)} {'entry' if len(stay) == 1 else 'entries'} of others stay")
+                        notes.append(
+                            f"{name}: {stay} {'entry of others stays' if stay == 1 else 'entries of others stay'}"
+                        )
         return tuple(notes)
 
     def _complain(self, code: str, desired: Desired, message: str, hint: str) -> None:
@@ -285,9 +298,7 @@ class _Decision:
         )
 
 
-def others_entries(
-    context: Context, address: Address, desired: Iterable[Desired]
-) -> Mapping[str, frozenset[str]]:
+def others_entries(context: Context, address: Address, desired: Iterable[Desired]) -> Mapping[str, frozenset[str]]:
     """By field, the entries of a shared object that other manifests' rows list, or other objects of ours want."""
     one_value = context.kinds[address.kind].one_at_a_time
     theirs = [row.applied for row in context.ledger.others if _meets(row.address, address, one_value)]

@@ -11,7 +11,7 @@ from reconciler.model.change import Action, Change
 from reconciler.model.schema import Schema
 from reconciler.plan.plan import Plan
 from reconciler.render.problems import problem_json
-from reconciler.render.values import dotted
+from reconciler.render.values import dotted, guarded
 
 FORMAT_VERSION = "1.2"
 
@@ -69,15 +69,15 @@ def _change(plan: Plan, change: Change) -> Json:
         "change": {
             "actions": actions,
             "before": before,
-            "after": known(desired) if desired is not None else None,
+            "after": _shown(desired, schema) if desired is not None else None,
             "after_unknown": _marks(desired) if desired is not None else False,
             "before_sensitive": _sensitive(before, schema),
             "after_sensitive": _sensitive(desired, schema),
             "differences": [
                 {
                     "path": dotted(field.path),
-                    "before": known(field.before),
-                    "after": known(field.after),
+                    "before": known(guarded(field.before) if field.write_only else field.before),
+                    "after": known(guarded(field.after) if field.write_only else field.after),
                     "text": field.text,
                     "widens": field.widens,
                     "write_only": field.write_only,
@@ -89,6 +89,11 @@ def _change(plan: Plan, change: Change) -> Json:
         "action_reason": change.reason or None,
         "notes": list(change.notes),
     }
+
+
+def _shown(fields: Mapping[str, Value], schema: Schema | None) -> Json:
+    hidden = schema.write_only if schema is not None else frozenset()
+    return {name: known(guarded(value) if name in hidden else value) for name, value in fields.items()}
 
 
 def known(value: Value) -> Json:

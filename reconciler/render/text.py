@@ -12,7 +12,7 @@ from reconciler.model.change import Action, Change, FieldChange, count
 from reconciler.model.objects import Address
 from reconciler.model.schema import Rule, is_known
 from reconciler.plan.plan import Plan
-from reconciler.render.values import dotted, plain, shown
+from reconciler.render.values import dotted, guarded, plain, shown
 from reconciler.verify import Verdict
 
 SIGNS: Mapping[Action, tuple[str, str]] = {
@@ -182,6 +182,7 @@ def live_lines(
 def _whole(rule: Rule, field: FieldChange, value: Value, sign: str) -> Iterator[Text]:
     """A field that is made or removed as a whole."""
     head = f"      {dotted(field.path)}"
+    value = guarded(value) if field.write_only else value
     if value in ({}, [], None, ""):
         return
     if rule.compare == "policy" and is_known(value):
@@ -222,16 +223,19 @@ def _differences(fields: Iterable[FieldChange]) -> Iterator[Text]:
 
 
 def _difference(field: FieldChange, head: str) -> Text:
+    before, after = field.before, field.after
+    if field.write_only:
+        before, after = guarded(before), guarded(after)
     if field.text.startswith(_SIGNS):
         line = Text.assemble(head, (field.text, _sign_style(field.text)))
-    elif field.before == field.after:
+    elif field.text and before == after:
         line = Text.assemble(head, (f"~ {field.text}", "yellow"))
-    elif field.before is None:
-        line = Text.assemble(head, (f"+ {plain(field.after)}", "green"))
-    elif field.after is None:
-        line = Text.assemble(head, (f"- {plain(field.before)}", "red"))
+    elif before is None:
+        line = Text.assemble(head, (f"+ {plain(after)}", "green"))
+    elif after is None:
+        line = Text.assemble(head, (f"- {plain(before)}", "red"))
     else:
-        line = Text.assemble(head, (f"- {shown(field.before)}", "red"), "  ", (f"+ {shown(field.after)}", "green"))
+        line = Text.assemble(head, (f"- {shown(before)}", "red"), "  ", (f"+ {shown(after)}", "green"))
     if field.write_only:
         line.append("   (write-only)", "dim")
     return line

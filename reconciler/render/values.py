@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from reconciler.diff import dotted
 from reconciler.manifest.templates import Template, Value
 
-__all__ = ["dotted", "plain", "shown"]
+_SHOWABLE = ("arn:", "${secret.")
+
+__all__ = ["dotted", "guarded", "plain", "shown"]
 
 
 def shown(value: Value) -> str:
@@ -27,6 +29,17 @@ def plain(value: Value) -> str:
     if isinstance(value, str) and value and not any(character in value for character in ' "\n\t'):
         return value
     return shown(value)
+
+
+def guarded(value: Value) -> Value:
+    """A value of a write-only field as it may be shown: references and ARNs; anything else might be a secret."""
+    if isinstance(value, Mapping):
+        return {key: guarded(member) for key, member in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [guarded(member) for member in value]
+    if value is None or isinstance(value, Template) or (isinstance(value, str) and value.startswith(_SHOWABLE)):
+        return value
+    return "(not shown)"
 
 
 def _reference(value: Template) -> str:

@@ -95,9 +95,3 @@ def node_cause(body: Json) -> Cause:
 def node_refusal(status: int, body: Json) -> PlainRefusal:
     """An error answer of the real node, as the answer to the caller."""
     return PlainRefusal(forwarded(status, body))
-
-
-def data_object_refusal(status: int, reason: str, body: Json) -> Refusal:
-    """A failed read or write of a document of ML Commons: `reason`, caused by the node's own error."""
-    cause = node_cause(body)
-    return Refusal(status, Cause("status_exception", reason, caused_by=cause), root=cause)

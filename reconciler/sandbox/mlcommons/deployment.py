@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from reconciler.sandbox.mlcommons import indices
-from reconciler.sandbox.mlcommons.answers import PlainRefusal, Refusal, data_object_refusal, failure, status_error
+from reconciler.sandbox.mlcommons.answers import PlainRefusal, Refusal, failure, status_error
 from reconciler.sandbox.mlcommons.counters import Counters
 from reconciler.sandbox.mlcommons.documents import Documents, IndexMissing, VersionConflict
 from reconciler.sandbox.mlcommons.rate_limit import TokenBucket, bucket
@@ -131,9 +131,8 @@ class Deployments:
                 deploy_to_all_nodes=True,
             )
         except VersionConflict as conflict:
-            refusal = conflict_refusal(indices.MODELS, model_id, conflict)
-            await self._failed(model_id, task_id, str(refusal.root.reason))
-            raise refusal from None
+            await self._failed(model_id, task_id, str(conflict.root.reason))
+            raise
         self._settling[model_id] = self._spawn(self._settle(model_id, model, task_id))
         return task_id
 
@@ -205,11 +204,11 @@ class Deployments:
                 current_worker_node_count=1,
                 auto_redeploy_retry_times=0,
             )
+        except VersionConflict as conflict:
+            await self._failed(model_id, task_id, str(conflict.root.reason))
         except (Refusal, PlainRefusal) as refusal:
             self._counters.failure("deploy")
             await self._failed(model_id, task_id, compact({self._node_id: str(refusal)}))
-        except VersionConflict as conflict:
-            await self._failed(model_id, task_id, str(conflict_refusal(indices.MODELS, model_id, conflict).root.reason))
 
     async def _load_or_stick(self, model_id: str, model: Document) -> None:
         """Load a model. One whose connector can not be read blocks its next deployment too, as in ML Commons 2.19."""
@@ -266,8 +265,3 @@ class Deployments:
             del self._settling[model_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.warning("a deployment in the background ended with %r", error)
-
-
-def conflict_refusal(index: str, identifier: str, conflict: VersionConflict) -> Refusal:
-    """409 as ML Commons answers it when a document changed under its hands."""
-    return data_object_refusal(409, f"Document version conflict updating {identifier} in index {index}", conflict.body)

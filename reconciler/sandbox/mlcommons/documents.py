@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from reconciler.canonical.json import Json
-from reconciler.sandbox.mlcommons.answers import data_object_refusal, node_refusal
+from reconciler.sandbox.mlcommons.answers import Cause, Refusal, node_cause, node_refusal
 from reconciler.sandbox.mlcommons.indices import PROPERTIES
 from reconciler.sandbox.mlcommons.values import Document, document, listed, string
 from reconciler.sandbox.protocol import NodeClient
@@ -13,20 +13,22 @@ from reconciler.sandbox.protocol import NodeClient
 UPDATES_SHOW_AFTER_SECONDS = 0.7
 
 
-class IndexMissing(Exception):
-    """The index of this kind of document has not been made yet; `body` is the node's error answer."""
+class IndexMissing(Refusal):
+    """The index of this kind of document has not been made yet. Unless caught it is answered with 500."""
 
-    def __init__(self, body: Json) -> None:
-        self.body = body
-        super().__init__("index missing")
+    def __init__(self, index: str, body: Json) -> None:
+        cause = node_cause(body)
+        reason = f"Failed to get data object from index {index}"
+        super().__init__(500, Cause("status_exception", reason, caused_by=cause), root=cause)
 
 
-class VersionConflict(Exception):
-    """A document was changed by someone else meanwhile; `body` is the node's error answer."""
+class VersionConflict(Refusal):
+    """A document was changed by someone else meanwhile. Unless caught it is answered with 409."""
 
-    def __init__(self, body: Json) -> None:
-        self.body = body
-        super().__init__("version conflict")
+    def __init__(self, index: str, identifier: str, body: Json) -> None:
+        cause = node_cause(body)
+        reason = f"Document version conflict updating {identifier} in index {index}"
+        super().__init__(409, Cause("status_exception", reason, caused_by=cause), root=cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Documents:
         status, body = await self._node.request("GET", f"/{index}/_doc/{quote(identifier, safe='')}")
         found = document(body)
         if status == 404 and "error" in found:
-            raise IndexMissing(body)
+            raise IndexMissing(index, body)
         if status == 404:
             return None
         if status != 200:
@@ -91,7 +93,7 @@ class Documents:
         path = f"/{index}/_update/{quote(identifier, safe='')}?refresh={refresh}{condition}"
         status, body = await self._node.request("POST", path, json={"doc": partial})
         if status == 409:
-            raise VersionConflict(body)
+            raise VersionConflict(index, identifier, body)
         if status not in (200, 201):
             raise node_refusal(status, body)
         if refresh == "false" and index not in self._refreshing:
@@ -104,8 +106,9 @@ class Documents:
         status, body = await self._node.request("DELETE", path)
         found = document(body)
         if status == 404 and "error" in found:
+            cause = node_cause(body)
             reason = f"Failed to delete data object from index {index}"
-            raise data_object_refusal(500, reason, body)
+            raise Refusal(500, Cause("status_exception", reason, caused_by=cause), root=cause)
         if status not in (200, 404):
             raise node_refusal(status, body)
         return found

@@ -8,7 +8,6 @@ from reconciler.sandbox.mlcommons import indices
 from reconciler.sandbox.mlcommons.answers import (
     Refusal,
     answer,
-    data_object_refusal,
     failure,
     illegal_argument,
     status_error,
@@ -16,8 +15,8 @@ from reconciler.sandbox.mlcommons.answers import (
 from reconciler.sandbox.mlcommons.connector import check_protocol, check_urls, find_action, merged
 from reconciler.sandbox.mlcommons.connectors import Connectors, require_remote
 from reconciler.sandbox.mlcommons.counters import Counters
-from reconciler.sandbox.mlcommons.deployment import Deployments, conflict_refusal
-from reconciler.sandbox.mlcommons.documents import Documents, IndexMissing, Stored, VersionConflict
+from reconciler.sandbox.mlcommons.deployment import Deployments
+from reconciler.sandbox.mlcommons.documents import Documents, IndexMissing, Stored
 from reconciler.sandbox.mlcommons.model import (
     DEPLOYED,
     IN_USE,
@@ -153,10 +152,7 @@ class Models:
         await self._require_group(caller, model, status_error(403, f"{_NO_PRIVILEGE}, model ID {model_id}"))
         partial = await self._update_document(model_id, model, changes)
         await self._move(caller, model, changes, partial)
-        try:
-            result = await self._documents.update(indices.MODELS, model_id, partial)
-        except VersionConflict as conflict:
-            raise conflict_refusal(indices.MODELS, model_id, conflict) from None
+        result = await self._documents.update(indices.MODELS, model_id, partial)
         if model.get("model_state") in DEPLOYED and _changes_prediction(model, changes):
             await self._deployments.refresh(model_id, {**model, **partial})
         return answer(result)
@@ -238,11 +234,7 @@ class Models:
         return answer(await self._deployments.undeploy([model_id]))
 
     async def _read(self, model_id: str) -> Document:
-        try:
-            stored = await self._documents.get(indices.MODELS, model_id)
-        except IndexMissing as missing:
-            reason = f"Failed to get data object from index {indices.MODELS}"
-            raise data_object_refusal(500, reason, missing.body) from None
+        stored = await self._documents.get(indices.MODELS, model_id)
         if stored is None:
             raise status_error(404, "Failed to find model")
         return stored.source
@@ -327,10 +319,7 @@ class Models:
         latest = group.source.get("latest_version")
         version = (latest if isinstance(latest, int) else 0) + 1
         changes: Document = {"latest_version": version, "last_updated_time": int(time.time() * 1000)}
-        try:
-            await self._documents.update(indices.MODEL_GROUPS, group.id, {**group.source, **changes}, at=group)
-        except VersionConflict as conflict:
-            raise conflict_refusal(indices.MODEL_GROUPS, group.id, conflict) from None
+        await self._documents.update(indices.MODEL_GROUPS, group.id, {**group.source, **changes}, at=group)
         return version
 
     async def _update_document(self, model_id: str, model: Document, changes: Document) -> Document:

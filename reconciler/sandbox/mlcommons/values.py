@@ -150,7 +150,10 @@ class Part:
         """Line and column (from 1) where the value begins."""
         import yaml
 
-        node = yaml.compose(self.body, Loader=yaml.SafeLoader)
+        try:
+            node = yaml.compose(self.body, Loader=yaml.SafeLoader)  # knows places, and reads JSON
+        except yaml.YAMLError:
+            return 1, 1
         for step in self.path:
             if isinstance(node, yaml.MappingNode):
                 node = next(value for key, value in node.value if key.value == step)

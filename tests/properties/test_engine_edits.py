@@ -1,0 +1,230 @@
+"""What changes is seen and mended: behind our back, or in the manifest."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from reconciler.kinds.iam_roles import MARK
+from reconciler.model.change import Action
+from reconciler.plan.decide import Permissions
+from tests.support.account import ACCOUNT
+from tests.support.bench import Bench, Sections, actions, outcome
+from tests.support.campaign import worlds_each
+from tests.support.chains import SECRETS, add_foreign_chain, manifests, trust, worlds
+from tests.support.compare import same
+from tests.support.domain import PREFIX, TRUSTED
+from tests.support.refusal import Doc
+from tests.support.world import World
+
+seeds = st.integers(0, 2**16)
+Drift = tuple[str, str, Callable[[], object]]
+"""An address, the field that is to be named, and what somebody else does."""
+
+
+def owner(world: World) -> Bench:
+    return Bench(world, secrets=SECRETS)
+
+
+def drifts(world: World, sections: Sections) -> Iterator[Drift]:
+    """Every single change that somebody else could make to what the manifest states."""
+    for kind, objects in sections.items():
+        for name, fields in objects.items():
+            one = {
+                "iam_roles": _role_drifts,
+                "cluster_settings": _settings_drifts,
+                "role_mappings": _mapping_drifts,
+                "connectors": _connector_drifts,
+                "model_groups": _group_drifts,
+                "models": _model_drifts,
+            }[kind]
+            for field, act in one(world, name, fields):
+                yield f"{kind}.{name}", field, act
+
+
+def _role_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    role = world.account.roles[name]
+    yield "assume_role_policy_document", lambda: role.update(trust=trust(service="ec2.amazonaws.com"))
+    yield "inline_policies", lambda: role["policies"].update(extra={"Version": "2012-10-17", "Statement": []})
+    yield "managed_policy_arns", lambda: role["attached"].append("arn:aws:iam::aws:policy/Other")
+    yield "permissions_boundary", lambda: role.update(boundary=f"arn:aws:iam::{ACCOUNT}:policy/other")
+    if fields.get("inline_policies"):
+        yield "inline_policies", lambda: role["policies"].popitem()
+    if fields.get("managed_policy_arns"):
+        yield "managed_policy_arns", lambda: role["attached"].pop()
+    if "description" in fields:
+        yield "description", lambda: role.update(Description="theirs")
+    if "max_session_duration" in fields:
+        yield "max_session_duration", lambda: role.update(MaxSessionDuration=9000)
+    for key in fields.get("tags", ()):
+        yield "tags", lambda key=key: role["tags"].update({key: "theirs"})
+        yield "tags", lambda key=key: role["tags"].pop(key)
+
+
+def _settings_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    persistent = world.domain.persistent
+    own = fields[TRUSTED][0]
+    yield TRUSTED, lambda: persistent.update({TRUSTED: [one for one in world.domain.setting(TRUSTED) if one != own]})
+    for key in fields.keys() - {TRUSTED}:
+        other = "true" if key.endswith("node") else "11"
+        yield key, lambda key=key, other=other: persistent.update({key: other})
+
+
+def _mapping_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    mapping = world.domain.mappings[name]
+    for field in fields.keys() & {"backend_roles", "users"}:
+        yield field, lambda field=field: mapping[field].remove(_entry(fields[field][0]))
+    if "description" in fields:
+        yield "description", lambda: mapping.update(description="theirs")
+    yield "backend_roles", lambda: world.domain.mappings.pop(name)
+
+
+def _entry(text: str) -> str:
+    role = text.removeprefix("${iam_roles.").removesuffix(".arn}")
+    return text if role == text else f"arn:aws:iam::{ACCOUNT}:role/{role}"
+
+
+def _connector_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    connector = _named(world.domain.connectors.documents, fields.get("name", name))
+    yield "actions", lambda: connector["actions"][0].update(url="https://api1.test/other")
+    if "description" in fields:
+        yield "description", lambda: connector.update(description="theirs")
+    if "version" in fields:
+        yield "version", lambda: connector.update(version="theirs")
+    if "parameters" in fields:
+        yield "parameters", lambda: connector["parameters"].update(extra="theirs")
+    for key in fields.get("parameters", ()):
+        yield "parameters", lambda key=key: connector["parameters"].update({key: "theirs"})
+        yield "parameters", lambda key=key: connector["parameters"].pop(key)
+    if fields.get("client_config"):
+        yield "client_config", lambda: connector["client_config"].update(max_retry_times=99)
+
+
+def _group_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    group = _named(world.domain.groups.documents, fields.get("name", name))
+    yield "name", lambda: group.update(name="theirs now")
+    if "description" in fields:
+        yield "description", lambda: group.update(description="theirs")
+    if "access_mode" in fields:
+        other = "public" if fields["access_mode"] != "public" else "private"
+        yield "access_mode", lambda: group.update(access=other)
+
+
+def _model_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    model = _named(world.domain.models.documents, name)
+    wanted = fields.get("model_state", "DEPLOYED")
+    yield "model_state", lambda: model.update(model_state="UNDEPLOYED" if wanted == "DEPLOYED" else "DEPLOYED")
+    yield "connector_id", lambda: model.update(connector_id=add_foreign_chain(world, "another")[0])
+    yield "is_enabled", lambda: model.update(is_enabled=not fields.get("is_enabled", True))
+    if "description" in fields:
+        yield "description", lambda: model.update(description="theirs")
+    if "rate_limiter" in fields:
+        yield "rate_limiter", lambda: model["rate_limiter"].update(limit="99")
+
+
+def _named(documents: Mapping[str, Doc], name: str) -> Doc:
+    return next(document for document in documents.values() if document["name"] == name)
+
+
+@worlds_each(30)
+@given(worlds(), manifests(), st.data())
+def test_a_change_behind_our_back_is_named_and_repaired(world: World, sections: Sections, data: st.DataObject) -> None:
+    bench = owner(world)
+    same(outcome(bench.apply(sections)), [])
+    address, field, act = data.draw(st.sampled_from(list(drifts(world, sections))))
+    act()
+    plan = bench.plan(sections)
+    others = {change.address.kind for change in plan.pending if str(change.address) != address}
+    change = next(change for change in plan.pending if str(change.address) == address)
+    if change.action is Action.CREATE:
+        assert (field, others) == ("backend_roles", set())
+    else:
+        # What refers to an object that is made anew follows it.
+        assert (change.changed_fields, others - {"models"}) == ({field}, set())
+        assert change.action in (Action.UPDATE, Action.REPLACE)
+    before = world.copy()
+    same(outcome(bench.apply(sections)), [])
+    assert actions(bench.plan(sections)) == {}
+    assert before.count() == world.count()
+
+
+@worlds_each(30)
+@given(worlds(), manifests(), st.integers(0, 2**16))
+def test_what_others_do_beside_us_is_no_change(world: World, sections: Sections, seed: int) -> None:
+    bench = owner(world)
+    same(outcome(bench.apply(sections)), [])
+    domain = world.domain
+    add_foreign_chain(world, "c1")
+    domain.mappings["ml_full_access"]["backend_roles"].insert(0, "arn:new")
+    domain.persistent[TRUSTED] = ["^https://new/.*$", *domain.setting(TRUSTED)]
+    for role in world.account.roles.values():
+        role["tags"]["theirs"] = "x"
+    plan = bench.plan(sections)
+    assert (actions(plan), list(plan.problems)) == ({}, [])
+    same(outcome(bench.destroy(seed=seed)), [])
+    assert "arn:new" in domain.mappings["ml_full_access"]["backend_roles"]
+    assert "^https://new/.*$" in domain.persistent[TRUSTED]
+    assert [one["name"] for one in domain.connectors.documents.values()].count("c1") == 1
+
+
+@worlds_each(30)
+@given(worlds(), manifests(), manifests(), seeds)
+def test_an_edited_manifest_converges_in_one_apply(world: World, first: Sections, second: Sections, seed: int) -> None:
+    fresh, before = world.copy(), world.state()
+    same(outcome(owner(fresh).apply(second)), [])
+    bench = owner(world)
+    same(outcome(bench.apply(first)), [])
+    same(outcome(bench.apply(second, seed=seed)), [])
+    same(world.state(), fresh.state())
+    assert actions(bench.plan(second)) == {}
+    assert world.intents("chain") == []
+    same(outcome(bench.destroy()), [])
+    same(world.state(), before)
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), seeds)
+def test_two_manifests_share_lists_and_leave_them_one_by_one(world: World, sections: Sections, seed: int) -> None:
+    before = world.state()
+    shared = {kind: sections[kind] for kind in ("cluster_settings", "role_mappings")}
+    mappings = {
+        name: {key: value for key, value in mapping.items() if key == "users"} | {"backend_roles": ["arn:both"]}
+        for name, mapping in shared["role_mappings"].items()
+    }
+    settings = {"all": {TRUSTED: [one for fields in shared["cluster_settings"].values() for one in fields[TRUSTED]]}}  # type: ignore[union-attr]
+    both: Sections = {"cluster_settings": settings, "role_mappings": mappings}  # type: ignore[dict-item]
+    first, second = Bench(world, "first"), Bench(world, "second")
+    same(outcome(first.apply(both)), [])
+    same(outcome(second.apply(both)), [])
+    same(outcome(first.destroy(seed=seed)), [])
+    assert actions(second.plan(both)) == {}
+    same(outcome(second.destroy(seed=seed)), [])
+    same(world.state()["mappings"], before["mappings"])  # type: ignore[index,call-overload]
+
+
+@worlds_each(30)
+@given(worlds(), manifests(most=2), seeds)
+def test_what_exists_is_adopted_only_when_told_and_then_left(world: World, sections: Sections, seed: int) -> None:
+    maker = Bench(world, "maker", secrets=SECRETS)
+    same(outcome(maker.apply(sections)), [])
+    there = world.state()
+    # The ledger is lost: nothing but roles says whose it is.
+    world.ledger.documents.clear()
+    for role in world.account.roles.values():
+        role["tags"].pop(MARK, None)
+    taker = Bench(world, "taker", secrets=SECRETS)
+    refused = taker.plan(sections)
+    owned = {kind for kind in sections if kind not in ("cluster_settings", "role_mappings")}
+    assert {problem.code for problem in refused.problems} == {"not-ours"}
+    assert {problem.address for problem in refused.problems} == {f"{k}.{name}" for k in owned for name in sections[k]}
+    made = dict(world.made)
+    same(outcome(taker.apply(sections, Permissions(adopt_all=True))), [])
+    assert {kind: count - made[kind] for kind, count in world.made.items() if kind != "connectors"} == dict.fromkeys(
+        made.keys() - {"connectors"}, 0
+    )
+    assert actions(taker.plan(sections)) == {}
+    same(outcome(taker.destroy(seed=seed)), [])
+    after = world.state()
+    for kind in ("model_groups", "models"):
+        same([one["name"] for one in after[kind]], [one["name"] for one in there[kind]])  # type: ignore[index,call-overload,union-attr]
