@@ -15,7 +15,7 @@ from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Desired, Row, Sought
 from reconciler.model.request import Request
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, until
-from reconciler.plan.decide import Attributes, others_entries, recorded, secrets_of
+from reconciler.plan.decide import Attributes, others_entries, recorded, secrets_of, sharing
 from reconciler.plan.plan import Context, Plan
 from reconciler.references import resolve
 from reconciler.runner import Flow, Outcome, Runner
@@ -289,8 +289,8 @@ class _Execution:
         return replace(
             row,
             id=change.live.id if change.live else row.id,
-            prior=_prior(self._kind(change), change),
-            adopted=row.adopted or change.action is Action.ADOPT,
+            prior=_prior(self._context, change),
+            adopted=row.adopted or change.adopts,
             intent=intent,
         )
 
@@ -311,8 +311,8 @@ class _Execution:
             id=made.id,
             name=self._name(change),
             applied=recorded(fields),
-            prior=_prior(kind, change),
-            adopted=(row.adopted if row else False) or change.action is Action.ADOPT,
+            prior=_prior(self._context, change),
+            adopted=(row.adopted if row else False) or change.adopts,
             depends_on=tuple(sorted(str(one) for one in self._plan.graph.get(change.address, ()))),
             fingerprints=self._fingerprints(fields),
             intent={"action": "clean-up", "old": left} if left else None,
@@ -442,17 +442,19 @@ def _leftovers(change: Change) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _prior(kind: Kind, change: Change) -> Mapping[str, Json] | None:
+def _prior(context: Context, change: Change) -> Mapping[str, Json] | None:
     """What was there before us, for shared kinds: kept from the row, and seen now for fields that are new."""
+    kind = context.kinds[change.address.kind]
     if not kind.schema.shared:
         return None
-    if change.desired is None:
+    if change.desired is None or change.live is None:
         return change.row.prior if change.row else None
+    elders = sharing(context, change.address)
     names = [name for name in change.desired.fields if not kind.schema.rule.member(name).local]
     if change.row is not None:
         known = change.row.prior
         if known is None:
             return None
         new = [name for name in names if name not in known]
-        return {**known, **(kind.prior(change.live, new) if change.live else {})}
-    return kind.prior(change.live, names) if change.live else None
+        return {**known, **(kind.prior(change.live, new, elders) or {})}
+    return kind.prior(change.live, names, elders)

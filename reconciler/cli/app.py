@@ -112,7 +112,8 @@ def verify(
 def destroy(
     paths: Paths, var: Var = None, var_file: VarFile = None, yes: Yes = False,
     include_adopted: Annotated[bool, typer.Option("--include-adopted", help="Delete adopted objects too.")] = False,
-    lock_timeout: LockTimeout = 0.0, ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+    lock_timeout: LockTimeout = 0.0, ledger: LedgerFile = None, stats: Stats = None,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Remove everything that is the manifest's. Asks first."""
     from reconciler.cli import commands

@@ -237,7 +237,7 @@ def _body(request: Request) -> Json:
 
 
 def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]) -> None:
-    """Show the plan, ask, and carry it out under the manifest's lock. Nothing is written when there is nothing to do."""
+    """Show the plan, ask, and carry it out under the manifest's lock. Nothing to do means nothing written."""
     made = job.plan()
     if not output.is_json:
         _print_plan(made, session, output, calls=False)

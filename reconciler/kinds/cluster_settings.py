@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
-from reconciler.model.membership import entries, for_field
-from reconciler.model.objects import Live, Sought
+from reconciler.model.membership import entries
+from reconciler.model.objects import Live, Row, Sought
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Failed, Steps, call
 
@@ -69,7 +69,7 @@ class ClusterSettings(Kind):
                 except re.error as error:
                     yield Fault("wrong-value", (name, index), f"not a regular expression: {error}", "correct it")
 
-    def prior(self, live: Live, fields: Iterable[str]) -> Mapping[str, Json]:
+    def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json]:
         """Lists as they were, the defaults among them; scalars only where somebody had set them.
 
         The service stops naming the default of a list once it is set, so it is noted which lists nobody had set.
@@ -77,10 +77,12 @@ class ClusterSettings(Kind):
         found: dict[str, Json] = {}
         for name in fields:
             if self.schema.rule.member(name).additive:
-                found[name] = live.fields.get(name)
-                found[name + _UNSET] = name not in live.detail
+                found[name] = before = self.before(name, live.fields.get(name), elders)
+                defaults = [entries(row.prior[name]) for row in elders if row.prior and row.prior.get(name + _UNSET)]
+                unset = any(sorted(entries(before)) == sorted(default) for default in defaults)
+                found[name + _UNSET] = unset or name not in live.detail
             else:
-                found[name] = live.detail.get(name)
+                found[name] = self.before(name, live.detail.get(name), elders)
         return found
 
     def answer(self, request: Request, live: Live | None) -> Answer:
@@ -89,7 +91,7 @@ class ClusterSettings(Kind):
     def _list(self, work: Work, name: str, settings: Mapping[str, Json], desired: Sequence[str]) -> Value:
         """The list to set, or None (back to the default) when that is all that would be left."""
         present = entries(_effective(settings, name))
-        after = for_field(work, name, present, desired).result(present)
+        after = work.membership(name, present, desired).result(present)
         prior = (work.row.prior or {}) if work.row else {}
         default = _section(settings, "defaults").get(name, prior.get(name) if prior.get(name + _UNSET) else None)
         return None if sorted(after) == sorted(entries(default)) else after

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical import policy
@@ -72,7 +71,7 @@ class IamRoles(Kind):
         )
         if role[0].missing or inline[0].missing or attached[0].missing:
             return Reading()
-        names = [str(one) for answer in inline for one in _list(_body(answer).get("PolicyNames"))]
+        names = [str(one) for answer in inline for one in _names(answer)]
         documents = yield from call_all(
             Request(Service.IAM, "GetRolePolicy", {**name, "PolicyName": one}, expect=_GONE) for one in names
         )
@@ -201,8 +200,24 @@ def _pages(requests: Sequence[Request]) -> Steps[list[list[Answer]]]:
 
 
 def _items(pages: Sequence[Answer], key: str) -> Iterator[Mapping[str, Json]]:
-    """The members of a listing, page after page."""
-    return (item for answer in pages for item in _maps(_body(answer).get(key)))
+    """The members of a listing, page after page. An answer without the listing is not an empty one."""
+    for answer in pages:
+        if answer.missing:
+            continue
+        listed = _body(answer).get(key)
+        if not isinstance(listed, Sequence) or isinstance(listed, str):
+            raise Failed("bad-answer", f"IAM answered a listing without {key}")
+        for item in listed:
+            if not isinstance(item, Mapping):
+                raise Failed("bad-answer", f"IAM answered a listing of {key} with an item that is none")
+            yield item
+
+
+def _names(answer: Answer) -> Sequence[Json]:
+    names = _body(answer).get("PolicyNames")
+    if not isinstance(names, Sequence) or isinstance(names, str):
+        raise Failed("bad-answer", "IAM answered a listing without PolicyNames")
+    return names
 
 
 def _visible(name: str) -> Steps[Answer]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
-from reconciler.model.membership import Membership, entries, for_field
+from reconciler.model.membership import Membership, entries
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, NotYet, Steps, call, until
@@ -129,14 +129,14 @@ def _update(work: Work, live: Live | None) -> Request | None:
     for name in LISTS:
         if name in work.fields or (work.row and name in work.row.applied):
             present = entries(live.fields.get(name))
-            operations += _operations(name, present, for_field(work, name, present, entries(work.fields.get(name))))
+            operations += _operations(name, present, work.membership(name, present, entries(work.fields.get(name))))
     return _patch(work.name, [*operations, *_description(work, live)])
 
 
 def _removal(work: Work, live: Live | None) -> Request | None:
     if live is None:
         return None
-    changes = {name: for_field(work, name, entries(live.fields.get(name)), ()) for name in LISTS}
+    changes = {name: work.membership(name, entries(live.fields.get(name)), ()) for name in LISTS}
     left = {name: change.result(entries(live.fields.get(name))) for name, change in changes.items()}
     if work.row is not None and work.row.prior is None and not any(left.values()):
         return Request(Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name})

@@ -50,7 +50,8 @@ class Change:
     """One address, an action, the differences, the reason.
 
     `desired`, `live` and `row` are the three versions it was computed from. `record` says that the ledger's
-    row has to be written even when nothing else is done. `namesakes` are the ids of all objects of its name.
+    row has to be written even when nothing else is done. `adopts` says that the object was not ours until now.
+    `namesakes` are the ids of all objects of its name.
     `notes` are for people and steer nothing.
     """
 
@@ -62,6 +63,7 @@ class Change:
     live: Live | None = None
     row: Row | None = None
     record: bool = False
+    adopts: bool = False
     namesakes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

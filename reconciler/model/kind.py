@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
+from reconciler.model.membership import Membership, complete, entries, membership
 from reconciler.model.objects import Address, Desired, Live, Row, Sought
 from reconciler.model.request import Answer, Request
 from reconciler.model.schema import Schema
@@ -68,6 +69,14 @@ class Work:
     mark: str = ""
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
     patience: float = 120.0
+
+    def membership(self, name: str, live: Iterable[str], desired: Iterable[str]) -> Membership:
+        """Which entries of one shared list to add and which to remove."""
+        if self.fields.get("membership") == "exclusive":
+            return complete(live, desired)
+        applied = entries(self.row.applied.get(name)) if self.row else ()
+        prior = entries((self.row.prior or {}).get(name)) if self.row else ()
+        return membership(live, desired, applied, prior, self.others.get(name, frozenset()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +153,26 @@ class Kind(ABC):
         """What `desired` needs that its references do not say."""
         return ()
 
-    def prior(self, live: Live, fields: Iterable[str]) -> Mapping[str, Json]:
-        """For shared kinds: the values of `fields` to go back to when we leave."""
-        return {name: live.fields.get(name) for name in fields}
+    def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json] | None:
+        """For shared kinds: the values of `fields` to go back to when we leave; None when it was not there.
+
+        `elders` are the rows that share the object already: what is there by their hand was not there before.
+        """
+        if any(row.prior is None for row in elders):
+            return None
+        return {name: self.before(name, live.fields.get(name), elders) for name in fields}
+
+    def before(self, name: str, value: Json, elders: Sequence[Row]) -> Json:
+        """A field's value as it was before the `elders` came."""
+        rule = self.schema.rule.member(name)
+        for row in elders:
+            applied, prior = row.applied.get(name), (row.prior or {}).get(name)
+            if rule.additive and value is not None:
+                added = set(entries(applied)) - set(entries(prior))
+                value = [entry for entry in entries(value) if entry not in added]
+            elif applied is not None and rule.canonical(applied) == rule.canonical(value):
+                value = prior
+        return value
 
     def answer(self, request: Request, live: Live | None) -> Answer:
         """The answer of a service that does as it is told, for `plan --calls`. `live` is the object at work."""

@@ -1,11 +1,9 @@
 """Lists that belong to several owners: which entries are ours to add and to remove."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,4 @@ def complete(live: Iterable[str], desired: Iterable[str]) -> Membership:
     present, wanted = tuple(live), tuple(dict.fromkeys(desired))
     return Membership(
         add=tuple(entry for entry in wanted if entry not in present), remove=frozenset(present) - frozenset(wanted)
-    )
-
-
-def for_field(work: Work, field: str, live: Iterable[str], desired: Iterable[str]) -> Membership:
-    """The membership of one field of an object at work."""
-    if work.fields.get("membership") == "exclusive":
-        return complete(live, desired)
-    applied: Mapping[str, Json] = work.row.applied if work.row else {}
-    prior: Mapping[str, Json] = (work.row.prior or {}) if work.row else {}
-    return membership(
-        live, desired, entries(applied.get(field)), entries(prior.get(field)), work.others.get(field, frozenset())
     )

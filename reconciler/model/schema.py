@@ -25,8 +25,8 @@ class Rule:
     `compare` is "policy", "string", "casefold" or "" (as JSON); `ordered` is false for sets; `default` is what
     absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
     `merge` marks maps whose keys the service can not remove; `additive` lists belong to several owners;
-    `local` fields are the reconciler's own and never sent; `widens` is "added" or "removed" where what comes or goes lets
-    somebody do more.
+    `local` fields are the reconciler's own and never sent; `widens` is "added" or "removed" where
+    what comes or goes lets somebody do more.
     """
 
     schema: Mapping[str, Json]

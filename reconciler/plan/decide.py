@@ -124,6 +124,7 @@ class _Decision:
             live,
             row,
             record=self._outdated(desired, live, row),
+            adopts=not owned,
             namesakes=self._namesakes(kind, desired),
             notes=self._notes(kind, desired, live, found),
         )
@@ -300,9 +301,8 @@ class _Decision:
 
 def others_entries(context: Context, address: Address, desired: Iterable[Desired]) -> Mapping[str, frozenset[str]]:
     """By field, the entries of a shared object that other manifests' rows list, or other objects of ours want."""
-    one_value = context.kinds[address.kind].one_at_a_time
-    theirs = [row.applied for row in context.ledger.others if _meets(row.address, address, one_value)]
-    ours = [one.fields for one in desired if one.address != address and _meets(one.address, address, one_value)]
+    theirs = [row.applied for row in context.ledger.others if _meets(context, row.address, address)]
+    ours = [one.fields for one in desired if one.address != address and _meets(context, one.address, address)]
     found: dict[str, frozenset[str]] = {}
     for fields in (*theirs, *ours):
         for name, value in fields.items():
@@ -310,8 +310,14 @@ def others_entries(context: Context, address: Address, desired: Iterable[Desired
     return found
 
 
-def _meets(one: Address, other: Address, one_value: bool) -> bool:
-    return one.kind == other.kind and (one_value or one.name == other.name)
+def sharing(context: Context, address: Address) -> Sequence[Row]:
+    """The rows of other manifests, and our other rows, that share the object's values."""
+    ours = (row for row in context.ledger.rows.values() if row.address != address)
+    return [row for row in (*context.ledger.others, *ours) if _meets(context, row.address, address)]
+
+
+def _meets(context: Context, one: Address, other: Address) -> bool:
+    return one.kind == other.kind and (context.kinds[one.kind].one_at_a_time or one.name == other.name)
 
 
 def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:

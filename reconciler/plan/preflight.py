@@ -14,7 +14,8 @@ _ML = "ml_full_access"
 _SECURITY = "security_manager"
 _PREDEFINED = frozenset(
     {_ALL, _ML, _SECURITY, "ml_read_access", "own_index", "readall", "readall_and_monitor", "kibana_user",
-     "kibana_read_only", "opensearch_dashboards_user", "logstash", "manage_snapshots", "alerting_full_access", "anomaly_full_access"}
+     "kibana_read_only", "opensearch_dashboards_user", "logstash", "manage_snapshots", "alerting_full_access",
+     "anomaly_full_access"}
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from reconciler.manifest.templates import Reference, Value, references
 from reconciler.model.kind import Kind, Place, Reading
 from reconciler.model.objects import Address, Desired, Sought
 from reconciler.model.request import Request, Service
-from reconciler.model.steps import Steps, call
+from reconciler.model.steps import Failed, Steps, call
 from reconciler.plan.plan import Caller, Cluster, Context
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
@@ -153,7 +153,10 @@ def _secrets(question: Question, context: Context, desired: Iterable[Desired]) -
 def _caller() -> Steps[Caller]:
     answer = yield from call(Request(Service.STS, "GetCallerIdentity"))
     body = answer.body if isinstance(answer.body, Mapping) else {}
-    return Caller(arn=str(body.get("Arn", "")), account=str(body.get("Account", "")))
+    arn, account = body.get("Arn"), body.get("Account")
+    if not isinstance(arn, str) or not isinstance(account, str):
+        raise Failed("bad-answer", "STS answered without saying who calls")
+    return Caller(arn=arn, account=account)
 
 
 def find_cluster() -> Steps[Cluster]:
@@ -172,9 +175,13 @@ def find_cluster() -> Steps[Cluster]:
 def _user() -> Steps[Caller]:
     absent = frozenset({"400", "404"})  # a cluster without the Security plugin does not know the path
     answer = yield from call(Request(Service.OPENSEARCH, "GET /_plugins/_security/authinfo", expect=absent))
-    body = answer.body if isinstance(answer.body, Mapping) and answer.ok else {}
+    if not answer.ok:
+        return Caller()
+    body = answer.body if isinstance(answer.body, Mapping) else {}
+    if not isinstance(body.get("user_name"), str):
+        raise Failed("bad-answer", "the Security plugin answered without saying who calls")
     return Caller(
-        user=str(body.get("user_name", "")),
+        user=str(body["user_name"]),
         roles=_texts(body.get("roles")),
         backend_roles=_texts(body.get("backend_roles")),
     )

@@ -1,4 +1,4 @@
-"""One bad manifest for each thing that only whole objects show: `lint/<code>.yaml`, and what is said in `<code>.txt`."""
+"""One bad manifest for each thing that only whole objects show: `lint/<code>.yaml`, and what is said, `<code>.txt`."""
 
 import linecache
 from pathlib import Path

@@ -153,7 +153,8 @@ class Connectors:
 
 
 def _uses(connector_id: str) -> Document:
-    return {"match": {"connector_id": connector_id}}
+    # the plugin asks by `match`, which also finds ids that share a part between dashes
+    return {"term": {"connector_id.keyword": connector_id}}
 
 
 def _in_use(models: list[Document], remedy: str) -> str:
