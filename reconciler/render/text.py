@@ -38,6 +38,7 @@ VERBS: Mapping[Action, str] = {
 """For each action, the verb of progress lines."""
 
 _COLUMN = 48
+_WIDTH = 80
 _SIGNS = ("+ ", "- ", "~ ")
 
 
@@ -73,8 +74,10 @@ def one_change(plan: Plan, change: Change) -> Iterator[Text]:
     sign, colour = SIGNS[change.action]
     line = Text.assemble(f"{sign:>3} ", (str(change.address), "bold"), style=colour)
     if change.position is not None:
-        line.pad_right(max(2, _COLUMN - len(line.plain)))
-        line.append(f"{change.position.file}:{change.position.line}", "dim")
+        place = f"{change.position.file}:{change.position.line}"
+        column = min(_COLUMN, _WIDTH - len(place))
+        line.pad_right(max(2, column - len(line.plain)))
+        line.append(place, "dim")
     yield line
     if change.reason:
         yield Text(f"      {change.reason}", "italic")
