@@ -6,6 +6,7 @@ other, only their requests do.
 
 import heapq
 import itertools
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,7 +133,7 @@ class _Running:
 class _Ticket:
     request: Request
     waiters: tuple[tuple[int, int], ...]  # flow number, index of the request in its call
-    first: float
+    first: float = math.inf  # when it was sent first
     tries: int = 0
 
 
@@ -268,8 +269,7 @@ class _Session:
         running = self._running[number]
         running.answers, running.missing, running.error = [None] * len(step.requests), len(step.requests), None
         running.asked = tuple(dict.fromkeys(request.label for request in step.requests))
-        now = self._runner._exchange.now()
-        self._ready += [_Ticket(request, ((number, index),), now) for index, request in enumerate(step.requests)]
+        self._ready += [_Ticket(request, ((number, index),)) for index, request in enumerate(step.requests)]
 
     def _finish(self, number: int, outcome: Outcome[Any]) -> None:
         flow = self._running.pop(number).flow
@@ -280,6 +280,10 @@ class _Session:
     def _send_ready(self) -> None:
         ready, self._ready, waiting = list(_combined(self._ready)), [], []
         for ticket in ready:
+            if ticket.tries == 0 and all(self._running[number].error for number, _ in ticket.waiters):
+                for number, _ in ticket.waiters:
+                    self._one_less(number)
+                continue
             lane, width = _lane(ticket.request)
             if self._lanes[lane] >= width:
                 waiting.append(ticket)
@@ -293,6 +297,7 @@ class _Session:
             key = next(self._numbers)
             self._tickets[key] = ticket
             ticket.tries += 1
+            ticket.first = min(ticket.first, self._runner._exchange.now())
             self._runner._count(ticket.request)
             self._runner._exchange.submit(key, ticket.request)
         self._ready = waiting + self._ready
@@ -330,13 +335,10 @@ class _Session:
             self._one_less(number)
 
     def _fail(self, ticket: _Ticket, error: Exception) -> None:
-        # What is on its way beside the failed request is waited for; what was not sent yet is not sent.
+        # What is on its way beside the failed request is waited for; what was not sent yet will not be sent.
         for number, _ in ticket.waiters:
             running = self._running[number]
             running.error = running.error or error
-            unsent = [other for other in self._ready if other.waiters[0][0] == number and other.tries == 0]
-            self._ready = [other for other in self._ready if other not in unsent]
-            running.missing -= len(unsent)
             self._one_less(number)
 
     def _one_less(self, number: int) -> None:

@@ -41,6 +41,13 @@ Stats = Annotated[Path | None, typer.Option("--stats", metavar="FILE", help="Wri
 LedgerFile = Annotated[Path | None, typer.Option("--ledger", metavar="FILE", help="Keep the ledger in FILE.")]
 Adopt = Annotated[list[str] | None, typer.Option("--adopt", metavar="ADDRESS", help="Take over this object.")]
 AdoptAll = Annotated[bool, typer.Option("--adopt-all", help="Take over everything that exists already.")]
+Target = Annotated[
+    list[str] | None, typer.Option("--target", metavar="ADDRESS", help="Only this object and what it depends on.")
+]
+MaxDeletes = Annotated[
+    int | None, typer.Option("--max-deletes", metavar="N", help="Refuse to delete or replace more than N objects.")
+]
+AllowLockout = Annotated[bool, typer.Option("--allow-lockout", help="Allow losing one's own access.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. For CI.")]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Leave out the test queries afterwards.")]
 LockTimeout = Annotated[
@@ -70,27 +77,34 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save the plan for apply.")] = None,
     calls: Annotated[bool, typer.Option("--calls", help="List the API calls to come.")] = False,
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 on changes.")] = False,
-    adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None, stats: Stats = None,
+    adopt: Adopt = None, adopt_all: AdoptAll = False, target: Target = None, max_deletes: MaxDeletes = None,
+    allow_lockout: AllowLockout = False, ledger: LedgerFile = None, stats: Stats = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what differs from what is live. Writes nothing."""
     from reconciler.cli import commands
 
-    load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
+    load = Load(
+        paths, var or [], var_file or [], adopt or [], adopt_all, ledger,
+        target=target or [], max_deletes=max_deletes, allow_lockout=allow_lockout,
+    )  # fmt: skip
     commands.plan(load, Common(json, no_color, debug, stats), out, calls, detailed_exitcode)
 
 
 @app.command()
 def apply(
     paths: PlanOrPaths, var: Var = None, var_file: VarFile = None, yes: Yes = False, no_verify: NoVerify = False,
-    lock_timeout: LockTimeout = 0.0, adopt: Adopt = None, adopt_all: AdoptAll = False, ledger: LedgerFile = None,
-    stats: Stats = None,
+    lock_timeout: LockTimeout = 0.0, adopt: Adopt = None, adopt_all: AdoptAll = False, target: Target = None,
+    max_deletes: MaxDeletes = None, allow_lockout: AllowLockout = False, ledger: LedgerFile = None, stats: Stats = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Make the changes a plan shows. Asks first."""
     from reconciler.cli import commands
 
-    load = Load(paths, var or [], var_file or [], adopt or [], adopt_all, ledger)
+    load = Load(
+        paths, var or [], var_file or [], adopt or [], adopt_all, ledger,
+        target=target or [], max_deletes=max_deletes, allow_lockout=allow_lockout,
+    )  # fmt: skip
     commands.apply(load, Common(json, no_color, debug, stats), Consent(yes, lock_timeout), no_verify)
 
 

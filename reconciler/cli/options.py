@@ -34,3 +34,6 @@ class Load:
     adopt_all: bool = False
     ledger: Path | None = None
     include_adopted: bool = False
+    target: Sequence[str] = ()
+    max_deletes: int | None = None
+    allow_lockout: bool = False

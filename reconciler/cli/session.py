@@ -84,7 +84,10 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     ]
     if found:
         raise ReconcilerError(merge_problems(found))
-    return Subject(manifest, desired, _permissions(load))
+    permissions = _permissions(load, desired, known)
+    if permissions.only is not None:
+        desired = {address: one for address, one in desired.items() if address in permissions.only}
+    return Subject(manifest, desired, permissions)
 
 
 @dataclass
@@ -279,12 +282,30 @@ def _saved(load: Load) -> Saved | None:
     return saved_plans.load(document, str(path))
 
 
-def _permissions(load: Load) -> Permissions:
+def _permissions(load: Load, desired: Mapping[Address, Desired], known: Mapping[str, Kind]) -> Permissions:
+    adopt = frozenset(_address(text, "--adopt") for text in load.adopt)
+    targets = frozenset(_address(text, "--target") for text in load.target)
+    only = _needed(targets, references.graph(desired, known)) if targets else None
+    return Permissions(adopt, load.adopt_all, load.include_adopted, load.max_deletes, load.allow_lockout, only)
+
+
+def _needed(targets: frozenset[Address], edges: references.Graph) -> frozenset[Address]:
+    """The targets and all they depend on."""
+    found: set[Address] = set()
+    ahead = list(targets)
+    while ahead:
+        one = ahead.pop()
+        if one not in found:
+            found.add(one)
+            ahead += edges.get(one, ())
+    return frozenset(found)
+
+
+def _address(text: str, option: str) -> Address:
     try:
-        adopt = frozenset(Address.parse(text) for text in load.adopt)
+        return Address.parse(text)
     except ValueError as error:
-        raise ReconcilerError([Problem("usage", f"--adopt: {error}", hint="write kind.name")]) from None
-    return Permissions(adopt, load.adopt_all, load.include_adopted)
+        raise ReconcilerError([Problem("usage", f"{option}: {error}", hint="write kind.name")]) from None
 
 
 def _variables(load: Load) -> dict[str, Json]:

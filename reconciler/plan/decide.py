@@ -14,17 +14,25 @@ from reconciler.model.objects import Address, Desired, Live, Row
 from reconciler.model.schema import is_known
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.preflight import missing_grants
+from reconciler.plan.safety import lockout, too_many_deletes
 from reconciler.plan.survey import Survey
 from reconciler.references import Graph, graph, ordered, resolve
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What the person at the terminal allows: addresses to adopt (or all), adopted objects to delete."""
+    """What the person at the terminal allows.
+
+    Addresses to adopt (or all), adopted objects to delete, how many deletions (None: any number), losing one's own
+    access, and the addresses to look at alone (None: all).
+    """
 
     adopt: frozenset[Address] = frozenset()
     adopt_all: bool = False
     include_adopted: bool = False
+    max_deletes: int | None = None
+    allow_lockout: bool = False
+    only: frozenset[Address] | None = None
 
     def may_adopt(self, desired: Desired) -> bool:
         """Whether an object that exists already may be taken over."""
@@ -37,11 +45,15 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     context = survey.context
     edges = graph(survey.desired, context.kinds)
     changes = [decision.change(survey.desired[address]) for address in ordered(edges)]
-    removals = [decision.removal(row) for row in context.ledger.rows.values() if row.address not in survey.desired]
+    gone = [row for row in context.ledger.rows.values() if row.address not in survey.desired]
+    removals = [decision.removal(row) for row in gone if permissions.only is None or row.address in permissions.only]
     back = _removal_edges(removals, context.ledger.rows.values())
     removed = [change for address in ordered(back) for change in removals if change.address == address]
     plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
-    return replace(plan, problems=[*plan.problems, *missing_grants(plan)])
+    found = [*plan.problems, *missing_grants(plan)]
+    found += [] if permissions.max_deletes is None else too_many_deletes(plan, permissions.max_deletes)
+    found += [] if permissions.allow_lockout else lockout(plan)
+    return replace(plan, problems=found)
 
 
 def recorded(fields: Mapping[str, Value]) -> Mapping[str, Json]:

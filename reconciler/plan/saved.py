@@ -57,6 +57,9 @@ def dump(plan: Plan, desired: Mapping[Address, Desired], permissions: Permission
             "adopt": sorted(str(address) for address in permissions.adopt),
             "adopt_all": permissions.adopt_all,
             "include_adopted": permissions.include_adopted,
+            "max_deletes": permissions.max_deletes,
+            "allow_lockout": permissions.allow_lockout,
+            "only": None if permissions.only is None else sorted(str(address) for address in permissions.only),
         },
         "expected": {str(change.address): signature(change) for change in plan.work},
     }
@@ -208,6 +211,9 @@ def _load(inner: Mapping[str, Json]) -> Saved:
         frozenset(Address.parse(text) for text in permissions["adopt"]),
         permissions["adopt_all"] is True,
         permissions["include_adopted"] is True,
+        permissions["max_deletes"],
+        permissions["allow_lockout"] is True,
+        None if permissions["only"] is None else frozenset(Address.parse(text) for text in permissions["only"]),
     )
     return Saved(manifest, desired, allowed, expected)
 

@@ -40,7 +40,7 @@ _log = logging.getLogger("reconciler.sandbox")
 
 
 class Control:
-    """The private endpoint of `lifecycle`: `POST /reset`, with the sandbox's token."""
+    """The private endpoint of `lifecycle`: `POST /reset` and `POST /faults`, with the sandbox's token."""
 
     def __init__(self, sandbox: "Sandbox", token: str) -> None:
         self._sandbox = sandbox
@@ -50,10 +50,19 @@ class Control:
         """Answer one request."""
         if not hmac.compare_digest(request.headers.get("authorization", ""), self._authorization):
             return json_answer(401, {"message": "wrong token"})
+        if (request.method, request.path) == ("POST", "/faults"):
+            return self._faults(request)
         if (request.method, request.path) != ("POST", "/reset"):
             return json_answer(404, {"message": f"no {request.method} {request.path}"})
         await self._sandbox.reset()
         return json_answer(200, {"reset": True})
+
+    def _faults(self, request: Incoming) -> Answer:
+        try:
+            self._sandbox.configure(json.loads(request.body))
+        except ValueError as error:
+            return json_answer(400, {"message": str(error)})
+        return json_answer(200, {"faults": True})
 
 
 class Sandbox:
@@ -77,6 +86,10 @@ class Sandbox:
         self._account.reset()
         await reset(self._node, self._baseline)
         self.domain.ml_commons = self._new_ml_commons()
+
+    def configure(self, faults: Mapping[str, Json]) -> None:
+        """Turn the switches of the account and of the domain's admission; see `reconciler.sandbox.gateway.switches`."""
+        self._account.configure(faults)
 
     def _new_ml_commons(self) -> MlCommons:
         return mlcommons.create(self._node, self._flavour, self._outside)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.canonical.json import Json
 from reconciler.execute import Report
+from reconciler.kinds.iam_roles import MARK
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.campaign import CAMPAIGN, worlds_each
 from tests.support.compare import same
@@ -71,9 +72,9 @@ def finishes(world: World, sections: Sections, end: End) -> None:
 
 
 def boundaries(draw: st.DataObject, end: End) -> Iterator[tuple[int, Fault]]:
-    """Where to be killed: everywhere in a campaign, else at five places."""
+    """Where to be killed: everywhere in a campaign, else at four places."""
     every = [(number, fault) for number in range(end.requests) for fault in KILLS]
-    return iter(every if CAMPAIGN else draw.draw(st.lists(st.sampled_from(every), min_size=5, max_size=5, unique=True)))
+    return iter(every if CAMPAIGN else draw.draw(st.lists(st.sampled_from(every), min_size=4, max_size=4, unique=True)))
 
 
 @worlds_each(30)
@@ -92,7 +93,7 @@ def edited(sections: Sections, change: Json) -> dict[str, Any]:
     return {**sections, "connectors": {name: {**connector, **change}, **dict(others)}}  # type: ignore[dict-item]
 
 
-@worlds_each(30)
+@worlds_each(20)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_killed_at_any_request_of_a_replacement(
     world: World, sections: Sections, data: st.DataObject, seed: int
@@ -107,6 +108,12 @@ def test_killed_at_any_request_of_a_replacement(
         finishes(other, changed, end)
 
 
+def unrecorded(world: World) -> set[str]:
+    """Roles that carry our mark and have no row yet: what the ledger never heard of, an edited manifest can not remove."""
+    marked = {f"iam_roles.{role['RoleName']}" for role in world.account.roles.values() if MARK in role["tags"]}
+    return marked - world.ledger.rows("chain").keys()
+
+
 @worlds_each(30)
 @given(worlds(), manifests(most=2), manifests(most=2), st.data(), seeds)
 def test_killed_and_then_edited(
@@ -116,6 +123,7 @@ def test_killed_and_then_edited(
     fresh = world.copy()
     assert outcome(Bench(fresh, secrets=SECRETS).apply(second)) == []
     killed(world, first, data.draw(st.integers(0, 120)), data.draw(st.sampled_from(KILLS)), seed)
+    assume(not unrecorded(world))
     same(list(outcome(Bench(world, secrets=SECRETS).apply(second))), [])
     same(world.state(), fresh.state())
     assert world.intents("chain") == []
@@ -127,9 +135,7 @@ def test_killed_and_then_destroyed(world: World, sections: Sections, data: st.Da
     before = world.state()
     number = data.draw(st.integers(0, 120))
     killed(world, sections, number, data.draw(st.sampled_from(KILLS)), seed)
-    roles_known = set(world.ledger.rows("chain"))
-    marked = {f"iam_roles.{role['RoleName']}" for role in world.account.roles.values() if "reconciler:manifest" in role["tags"]}
-    assume(marked <= roles_known)
+    assume(not unrecorded(world))
     assert outcome(Bench(world, secrets=SECRETS).destroy()) == []
     same(world.state(), before)
     assert world.rows("chain") == {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from tests.support.refusal import Doc, Refused
 
@@ -13,6 +14,7 @@ class Index:
         self.name = ""
         self.documents: dict[str, Doc] = {}
         self._fields: Mapping[str, Mapping[str, Any]] = {}
+        self._numbers: dict[str, int] = {}
         self._made = 0
 
     @property
@@ -28,7 +30,7 @@ class Index:
             if one["type"] == "row" and one["manifest"] == manifest
         }
 
-    def answer(self, method: str, path: str, body: Any) -> Doc:
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Doc:
         """The answer to one request."""
         name, _, verb = path.removeprefix("/").partition("/")
         if method == "POST" and name == "_bulk":
@@ -37,6 +39,8 @@ class Index:
             return self._search(name, body)
         if method == "PUT" and not verb:
             return self._create(name, body)
+        if verb.startswith("_doc/"):
+            return self._one(method, name, unquote(verb.removeprefix("_doc/")), query, body)
         raise Refused(405, f"Incorrect HTTP method for uri [{path}] and method [{method}]")
 
     def _create(self, name: str, body: Any) -> Doc:
@@ -55,24 +59,46 @@ class Index:
             items.append({verb: self._write(about, document)})
         return {"took": 1, "errors": any("error" in item for one in items for item in one.values()), "items": items}
 
+    def _one(self, method: str, name: str, one: str, query: Mapping[str, str], body: Any) -> Doc:
+        """One document by its id, written on conditions: it must not be there, or be as it was seen."""
+        if name != self.name:
+            raise Refused(404, f"no such index [{name}]")
+        number = self._numbers.get(one)
+        known = query.get("if_seq_no")
+        if (query.get("op_type") == "create" and number is not None) or (known is not None and known != str(number)):
+            raise Refused(409, f"[{one}]: version conflict, required seqNo [{known}], current [{number}]")
+        if method == "PUT":
+            self._write({"_index": name, "_id": one}, body)
+        elif number is None:
+            raise Refused(404, "")
+        found: Doc = {"_id": one, "_seq_no": self._numbers[one], "_primary_term": 1, "found": True}
+        if method == "DELETE":
+            self._write({"_index": name, "_id": one}, None)
+        return {**found, "_source": self.documents[one]} if method == "GET" else found
+
     def _write(self, about: Doc, document: Doc | None) -> Doc:
         if about["_index"] != self.name:
             error = {"type": "index_not_found_exception", "reason": f"no such index [{about['_index']}]"}
-            return {"status": 404, "error": error}
+            return {"_id": about.get("_id"), "status": 404, "error": error}
         if document is None:
             gone = self.documents.pop(about["_id"], None)
-            return {"status": 404 if gone is None else 200, "result": "not_found" if gone is None else "deleted"}
+            self._numbers.pop(about["_id"], None)
+            result = "not_found" if gone is None else "deleted"
+            return {"_id": about["_id"], "status": 404 if gone is None else 200, "result": result}
         unknown = [name for name in document if name not in self._fields]
         if unknown:
             reason = f"mapping set to strict, dynamic introduction of [{unknown[0]}] within [_doc] is not allowed"
-            return {"status": 400, "error": {"type": "strict_dynamic_mapping_exception", "reason": reason}}
+            error = {"type": "strict_dynamic_mapping_exception", "reason": reason}
+            return {"_id": about.get("_id"), "status": 400, "error": error}
         for name, value in document.items():
             if self._fields[name]["type"] == "date" and value == "":
                 reason = f"failed to parse field [{name}] of type [date]"
-                return {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": reason}}
+                error = {"type": "mapper_parsing_exception", "reason": reason}
+                return {"_id": about.get("_id"), "status": 400, "error": error}
         self._made += 1
-        self.documents[about.get("_id", f"made-{self._made}")] = document
-        return {"status": 201, "result": "created"}
+        one = about.get("_id", f"made-{self._made}")
+        self.documents[one], self._numbers[one] = document, self._made
+        return {"_id": one, "status": 201, "result": "created"}
 
     def _search(self, name: str, body: Any) -> Doc:
         if name != self.name:

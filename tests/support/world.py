@@ -56,7 +56,7 @@ class World:
             return self.account.answer(request.operation, json.loads(json.dumps(dict(request.parameters))), self.now)
         path = request.path.partition("?")[0]
         if request.service is Service.LEDGER:
-            return self.ledger.answer(request.method, path, body)
+            return self.ledger.answer(request.method, path, request.query, body)
         return self.domain.answer(request.method, path, request.query, body, request.identity, self.now)
 
     def state(self) -> Json:

@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from dataclasses import replace
+from http import HTTPStatus
+from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from reconciler.sandbox.gateway.account import SERVICES, Account, Caller
 from reconciler.sandbox.gateway.http import Answer, Incoming, json_answer
-from reconciler.sandbox.gateway.iam_rules import Operation, Refusal, refusal
+from reconciler.sandbox.gateway.iam_effects import EFFECTS, orphan
+from reconciler.sandbox.gateway.iam_rules import refusal
+from reconciler.sandbox.gateway.operation import Operation, Refusal
+from reconciler.sandbox.gateway.paging import WHOLE, Page, cut, page_of
 from reconciler.sandbox.gateway.signature import Fault, scope_of, verify
 
 _QUERY_CODES: Mapping[Fault, tuple[str, int]] = {
@@ -31,6 +36,7 @@ _JSON_CODES: Mapping[Fault, tuple[str, int]] = {
     Fault.OTHER_SERVICE: ("InvalidSignatureException", 400),
     Fault.OTHER_REGION: ("InvalidSignatureException", 400),
 }
+_JSON_NAMES = {"AccessDenied": "AccessDeniedException", "Throttling": "ThrottlingException"}
 
 
 class AwsApi:
@@ -47,11 +53,38 @@ class AwsApi:
             code, status = (_JSON_CODES if speaks_json else _QUERY_CODES)[caller]
             return _error(Refusal(code, caller.value, status), speaks_json=speaks_json)
         operation = _operation(request, caller)
-        if refused := refusal(operation, self._account):
-            if speaks_json:
-                refused = Refusal("AccessDeniedException", refused.message, 400)
-            return _error(refused, speaks_json=speaks_json)
-        return self._account.call(request)
+        if self._account.throttles():
+            return _error(Refusal("Throttling", "Rate exceeded", 400), speaks_json=speaks_json)
+        answer = self._read(request, operation) if operation.reads else self._write(request, operation)
+        return _error(answer, speaks_json=speaks_json) if isinstance(answer, Refusal) else answer
+
+    def _read(self, request: Incoming, operation: Operation) -> Answer | Refusal:
+        with self._account.as_read():
+            if refused := refusal(operation, self._account):
+                return refused
+            page = page_of(operation)
+            if not isinstance(page, Page):
+                return page or self._account.call(request)
+            pairs = {name: value for name, value in operation.parameters.items() if name != "Marker"}
+            whole = replace(request, raw_query="", body=urlencode({**pairs, **WHOLE}).encode())
+            answer = self._account.call(whole)
+        return cut(answer, operation, page) if answer.status == HTTPStatus.OK else answer
+
+    def _write(self, request: Incoming, operation: Operation) -> Answer | Refusal:
+        account = self._account
+        if refused := refusal(operation, account):
+            return refused
+        account.remember()
+        before = account.unique_ids()
+        answer = account.call(request)
+        if answer.status != HTTPStatus.OK:
+            return answer
+        if operation.action in EFFECTS:
+            answer = EFFECTS[operation.action](operation, account, answer)
+        for arn in before.keys() - account.unique_ids().keys():
+            orphan(account, arn, before[arn])
+            account.end_sessions(arn)
+        return answer
 
 
 def _operation(request: Incoming, caller: Caller) -> Operation:
@@ -71,6 +104,7 @@ def _operation(request: Incoming, caller: Caller) -> Operation:
 def _error(refused: Refusal, *, speaks_json: bool) -> Answer:
     request_id = str(uuid4())
     if speaks_json:
+        refused = Refusal(_JSON_NAMES.get(refused.code, refused.code), refused.message, 400)
         answer = json_answer(
             refused.status, {"__type": refused.code, "message": refused.message, "Message": refused.message}
         )

@@ -6,8 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from moto.iam.models import IAMBackend, Role, User
+
+_Principal = TypeVar("_Principal", Role, User)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class History:
             self._iam.roles, self._iam.users = present
 
 
-def _copied[Principal: (Role, User)](principal: Principal) -> Principal:
+def _copied(principal: _Principal) -> _Principal:
     """One that stays as it is when the original changes."""
     copied = copy.copy(principal)
     copied.policies = dict(principal.policies)

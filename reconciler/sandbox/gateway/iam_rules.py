@@ -4,43 +4,16 @@ moto lets any principal do anything and assume any role, and takes principals th
 IAM User Guide; each rule says what it follows.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from reconciler.sandbox.gateway import iam_limits as limits
 from reconciler.sandbox.gateway.account import Account, Caller
+from reconciler.sandbox.gateway.operation import Operation, Refusal, Rule
 from reconciler.sandbox.gateway.policies import Question, Verdict, judge_trust, parse, principals
 from reconciler.sandbox.settings import ACCOUNT, DOMAIN_ARN, PARTITION, REGION
 
 SERVICE_PRINCIPALS = ("es.amazonaws.com", "opensearchservice.amazonaws.com")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One API call that somebody makes; `parameters` hold its scalar parameters by the API's names."""
-
-    service: str
-    name: str
-    parameters: Mapping[str, str]
-    caller: Caller
-    region: str
-
-    @property
-    def action(self) -> str:
-        """The action in a policy's words."""
-        return f"{self.service}:{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a call is refused: AWS's error code, message and HTTP status."""
-
-    code: str
-    message: str
-    status: int = 403
-
-
-Rule = Callable[[Operation, Account], Refusal | None]
 
 
 def refusal(operation: Operation, account: Account) -> Refusal | None:
@@ -70,7 +43,17 @@ def context_of(caller: Caller, region: str = REGION) -> dict[str, tuple[str, ...
 
 def unauthorised(account: Account, caller: Caller, question: Question, *, names_resource: bool = True) -> str | None:
     """The message for what the caller's identity policies do not allow; None when they allow it."""
-    verdict = account.allows(caller.principal, question)
+    return refusal_words(caller, question, decide(account, caller, question), names_resource=names_resource)
+
+
+def decide(account: Account, caller: Caller, question: Question) -> Verdict:
+    """What the caller's identity policies say, as far as they have spread."""
+    with account.as_decided():
+        return account.allows(caller.principal, question)
+
+
+def refusal_words(caller: Caller, question: Question, verdict: Verdict, *, names_resource: bool = True) -> str | None:
+    """IAM's words for what identity policies do not allow; None when they allow it."""
     if verdict is Verdict.ALLOWED:
         return None
     why = (
@@ -84,6 +67,8 @@ def unauthorised(account: Account, caller: Caller, question: Question, *, names_
 
 def may_pass(account: Account, caller: Caller, role_arn: str) -> str | None:
     """The message when `caller` may not hand a role to OpenSearch (id_roles_use_passrole); None when he may."""
+    if caller.account != ACCOUNT or not role_arn.startswith(f"arn:{PARTITION}:iam::{ACCOUNT}:"):
+        return "Cross-account pass role is not allowed."
     message: str | None = None
     for service in SERVICE_PRINCIPALS:
         context = {**context_of(caller), "iam:passedtoservice": (service,)}
@@ -95,7 +80,8 @@ def may_pass(account: Account, caller: Caller, role_arn: str) -> str | None:
 
 def trusts_domain(account: Account, role_arn: str) -> bool:
     """Whether the role exists and its trust policy lets OpenSearch assume it for this domain."""
-    role = account.role(role_arn)
+    with account.as_decided():
+        role = account.role(role_arn)
     context = {"aws:sourceaccount": (ACCOUNT,), "aws:sourcearn": (DOMAIN_ARN,)}
     question = Question("sts:AssumeRole", role_arn, context)
     verdict = (
@@ -121,8 +107,9 @@ def principals_exist(operation: Operation, account: Account) -> Refusal | None:
         statements = parse(document)
     except ValueError:
         return None  # moto refuses what is no policy
-    for statement in statements:
-        for kind, name in principals(statement):
+    named = [pair for statement in statements for pair in principals(statement)]
+    with account.as_decided():
+        for kind, name in named:
             if kind == "AWS" and not _is_principal(name, account):
                 return Refusal("MalformedPolicyDocument", f'Invalid principal in policy: "AWS":"{name}"', 400)
             if kind == "Service" and not name.endswith((".amazonaws.com", ".amazonaws.com.cn")):
@@ -141,7 +128,8 @@ def trusted(operation: Operation, account: Account) -> Refusal | None:
     refused = Refusal(
         "AccessDenied", f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
     )
-    role = account.role(arn)
+    with account.as_decided():
+        role = account.role(arn)
     if role is None:
         return refused
     context = {**context_of(caller, operation.region), "sts:rolesessionname": _one(operation, "RoleSessionName")}
@@ -153,19 +141,72 @@ def trusted(operation: Operation, account: Account) -> Refusal | None:
     delegated = judge_trust(
         trust, question, kind="AWS", names={caller.account, f"arn:{PARTITION}:iam::{caller.account}:root"}
     )
-    own = account.allows(caller.principal, question)
-    if Verdict.DENIED in (direct, delegated, own):
-        return refused
+    own = decide(account, caller, question)
+    if Verdict.DENIED in (direct, delegated):
+        return Refusal(refused.code, f"{refused.message} with an explicit deny in the role trust policy")
+    if own is Verdict.DENIED:
+        return Refusal(refused.code, f"{refused.message} with an explicit deny in an identity-based policy")
     same_account = arn.split(":")[4] == caller.account
     if direct is Verdict.ALLOWED and same_account:
         return None
     return None if Verdict.ALLOWED in (direct, delegated) and own is Verdict.ALLOWED else refused
 
 
+_OF_A_ROLE: tuple[Rule, ...] = (authorised, limits.role_exists)
+_CHANGES_A_ROLE: tuple[Rule, ...] = (*_OF_A_ROLE, limits.unprotected)
+
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "iam:CreateRole": (authorised, principals_exist),
-    "iam:UpdateAssumeRolePolicy": (authorised, principals_exist),
-    "sts:AssumeRole": (trusted,),
+    "iam:AttachRolePolicy": (*_CHANGES_A_ROLE, limits.policy_is_attachable, limits.attachments_fit),
+    "iam:CreatePolicy": (
+        authorised,
+        limits.policy_name_fits,
+        limits.path_fits,
+        limits.document_is_policy,
+        limits.managed_fits,
+        limits.policy_name_is_free,
+    ),
+    "iam:CreatePolicyVersion": (authorised, limits.document_is_policy, limits.managed_fits),
+    "iam:CreateRole": (
+        authorised,
+        limits.role_name_fits,
+        limits.path_fits,
+        limits.description_fits,
+        limits.session_length_fits,
+        limits.tags_fit,
+        limits.trust_is_policy,
+        limits.trust_fits,
+        principals_exist,
+        limits.boundary_exists,
+        limits.role_name_is_free,
+        limits.roles_fit,
+    ),
+    "iam:CreateServiceLinkedRole": (authorised, limits.service_role_is_free),
+    "iam:CreateUser": (authorised, limits.user_name_fits, limits.path_fits, limits.user_name_is_free),
+    "iam:DeletePolicy": (authorised, limits.policy_is_deletable),
+    "iam:DeleteRole": _CHANGES_A_ROLE,
+    "iam:DeleteRolePermissionsBoundary": _CHANGES_A_ROLE,
+    "iam:DeleteRolePolicy": (*_CHANGES_A_ROLE, limits.inline_exists),
+    "iam:DeleteUser": (authorised, limits.user_is_deletable),
+    "iam:DetachRolePolicy": (*_CHANGES_A_ROLE, limits.policy_is_attached),
+    "iam:GetRole": _OF_A_ROLE,
+    "iam:GetRolePolicy": (*_OF_A_ROLE, limits.inline_exists),
+    "iam:ListAttachedRolePolicies": _OF_A_ROLE,
+    "iam:ListInstanceProfilesForRole": _OF_A_ROLE,
+    "iam:ListRolePolicies": _OF_A_ROLE,
+    "iam:ListRoleTags": _OF_A_ROLE,
+    "iam:PutRolePermissionsBoundary": (*_CHANGES_A_ROLE, limits.boundary_exists),
+    "iam:PutRolePolicy": (
+        *_CHANGES_A_ROLE,
+        limits.policy_name_fits,
+        limits.document_is_policy,
+        limits.inline_fits,
+    ),
+    "iam:TagRole": (*_CHANGES_A_ROLE, limits.tags_fit),
+    "iam:UntagRole": _CHANGES_A_ROLE,
+    "iam:UpdateAssumeRolePolicy": (*_CHANGES_A_ROLE, limits.trust_is_policy, limits.trust_fits, principals_exist),
+    "iam:UpdateRole": (*_CHANGES_A_ROLE, limits.description_fits, limits.session_length_fits),
+    "iam:UpdateRoleDescription": (*_CHANGES_A_ROLE, limits.description_fits),
+    "sts:AssumeRole": (limits.session_name_fits, trusted, limits.session_is_short_enough),
     "sts:GetCallerIdentity": (),  # needs no permission
     "sts:GetSessionToken": (),
 }
@@ -179,7 +220,7 @@ def _is_principal(name: str, account: Account) -> bool:
     if name == "*" or (name.isdigit() and len(name) == len(ACCOUNT)):
         return True
     if name.startswith(("AROA", "AIDA")):
-        return account.has_unique_id(name)
+        return account.arn_of_unique_id(name) is not None
     if "*" in name or "?" in name:
         return False
     match name.split(":", 5):

@@ -1,8 +1,8 @@
 """What Amazon OpenSearch Service does in front of a domain. Emulated.
 
-Callers sign with SigV4 (service `es`); IAM decides first, in its own words, then the Security plugin sees the caller
-as his IAM ARN: a user by name, a role by name and as backend role. The domain has no access policy of its own, so a
-signed caller's identity policies decide, and Basic authentication goes through to the internal users.
+Callers sign with SigV4 (service `es`); IAM and the domain's access policy decide first, in their own words, then the
+Security plugin sees the caller as his IAM ARN: a user by name, a role by name and as backend role. Without an access
+policy of its own the domain leaves it to identity policies, and Basic authentication goes through to internal users.
 """
 
 import json
@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from reconciler.canonical.json import Json
+from reconciler.sandbox.gateway import access_policy
 from reconciler.sandbox.gateway.account import Account, Caller
+from reconciler.sandbox.gateway.cluster_settings import is_allowed
 from reconciler.sandbox.gateway.domain import Admitted
 from reconciler.sandbox.gateway.http import Answer, Incoming, json_answer
-from reconciler.sandbox.gateway.iam_rules import context_of, may_pass, unauthorised
+from reconciler.sandbox.gateway.iam_rules import context_of, may_pass
 from reconciler.sandbox.gateway.policies import Question
 from reconciler.sandbox.gateway.signature import Fault, is_signed, verify
 from reconciler.sandbox.settings import ACCOUNT, DOMAIN, DOMAIN_ARN, REGION
@@ -41,12 +43,10 @@ class Managed:
         elif request.headers.get("authorization", "").lower().startswith("basic "):
             caller = None
             headers = {"authorization": request.headers["authorization"]}
+        elif self._account.switches.access_policy is None:
+            return _refused(access_policy.anonymous(_action(request.method)))
         else:
-            action = _action(request.method)
-            return _refused(
-                f"User: anonymous is not authorized to perform: {action} "
-                f"because no resource-based policy allows the {action} action"
-            )
+            caller, headers = None, {}
         return self._refusal(request, caller) or Admitted(headers)
 
     def present(self, request: Incoming, answer: Answer) -> Answer:
@@ -59,16 +59,16 @@ class Managed:
         return Answer(answer.status, answer.headers, json.dumps(page, indent=2).encode())
 
     def _refusal(self, request: Incoming, caller: Caller | None) -> Answer | None:
-        if caller is not None:
-            question = Question(_action(request.method), f"{DOMAIN_ARN}{request.path}", context_of(caller))
-            if message := unauthorised(self._account, caller, question, names_resource=False):
-                return _refused(message)
+        context = context_of(caller) if caller else {"aws:sourceip": ("127.0.0.1",)}
+        question = Question(_action(request.method), f"{DOMAIN_ARN}{request.path}", context)
+        if message := access_policy.refused(self._account, caller, question):
+            return _refused(message)
         for role in _passed_roles(request):
             if caller is None:
                 return _refused("User: anonymous is not authorized to perform: iam:PassRole")
             if message := may_pass(self._account, caller, role):
                 return _refused(message)
-        if request.method == "PUT" and request.path == "/_cluster/settings" and not _is_flat(_body(request)):
+        if request.method == "PUT" and request.path == "/_cluster/settings" and not is_allowed(_body(request)):
             return json_answer(401, {"Message": "Your request: '/_cluster/settings' payload is not allowed."})
         return None
 
@@ -104,11 +104,3 @@ def _passed_roles(request: Incoming) -> Sequence[str]:
     credential = connector.get("credential") if isinstance(connector, Mapping) else None
     role = credential.get("roleArn") if isinstance(credential, Mapping) else None
     return (role,) if isinstance(role, str) else ()
-
-
-def _is_flat(body: Json) -> bool:
-    """Whether settings are given by their full names; what is no settings body is left for the node to refuse."""
-    if not isinstance(body, Mapping):
-        return True
-    sections = [section for section in body.values() if isinstance(section, Mapping)]
-    return not any(isinstance(value, Mapping) for section in sections for value in section.values())

@@ -50,6 +50,11 @@ def judge_trust(document: str, question: Question, *, kind: str, names: Collecti
     return _judge(applying, Question(question.action, "*", question.context))
 
 
+def judge_resource(document: str, question: Question, *, names: Collection[str]) -> Verdict:
+    """What a resource's own policy (JSON text) says to an AWS principal known by any of `names`."""
+    return _judge([one for one in _statements([document]) if _speaks_of(one, "AWS", names)], question)
+
+
 @lru_cache(maxsize=4096)
 def parse(document: str) -> tuple[Statement, ...]:
     """The statements of a policy document (JSON text); raises ValueError when it is none."""

@@ -4,9 +4,8 @@ All is off at the start and after a reset.
 """
 
 import json
-import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Self
 
 from reconciler.canonical.json import Json
@@ -27,7 +26,6 @@ class Switches:
     stale_reads_s: float | None = None
     throttle: float = 0.0
     access_policy: str | None = None
-    _chance: random.Random = field(default_factory=lambda: random.Random(0), repr=False, compare=False)
 
     @property
     def reads_delay_s(self) -> float:
@@ -39,47 +37,42 @@ class Switches:
         """How far back anything looks, in seconds."""
         return max(self.propagation_delay_s, self.reads_delay_s)
 
-    def throttles(self) -> bool:
-        """Whether the next call is refused for coming too soon. The sequence is the same after every change."""
-        return self.throttle > 0 and self._chance.random() < self.throttle
-
     def changed(self, values: Mapping[str, Json]) -> Self:
         """With other values, by the names of the fields; the rest stays. ValueError says what is wrong with one."""
-        unknown = set(values) - set(_READERS)
-        if unknown:
-            raise ValueError(f"no such switch: {', '.join(sorted(unknown))}; there are {', '.join(_READERS)}")
-        read = {name: _READERS[name](name, value) for name, value in values.items()}
-        return replace(self, **read, _chance=random.Random(0))
+        names = [one.name for one in fields(self)]
+        if unknown := sorted(set(values) - set(names)):
+            raise ValueError(f"no such switch: {', '.join(unknown)}; there are {', '.join(names)}")
+        wanted: dict[str, Json] = {**{name: getattr(self, name) for name in names}, **values}
+        stale = wanted["stale_reads_s"]
+        return type(self)(
+            propagation_delay_s=_number("propagation_delay_s", wanted),
+            stale_reads_s=None if stale is None else _number("stale_reads_s", wanted),
+            throttle=_share("throttle", wanted),
+            access_policy=_policy("access_policy", wanted),
+        )
 
 
-def _seconds(name: str, value: Json) -> float:
+def _number(name: str, values: Mapping[str, Json]) -> float:
+    value = values[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ValueError(f"{name} is a number of seconds, not {value!r}")
+        raise ValueError(f"{name} is a number from 0 on, not {value!r}")
     return float(value)
 
 
-def _share(name: str, value: Json) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is a share from 0 to 1, not {value!r}")
-    return float(value)
+def _share(name: str, values: Mapping[str, Json]) -> float:
+    if (value := _number(name, values)) > 1:
+        raise ValueError(f"{name} is a share from 0 to 1, not {value:g}")
+    return value
 
 
-def _policy(name: str, value: Json) -> str | None:
-    if value is None:
+def _policy(name: str, values: Mapping[str, Json]) -> str | None:
+    given = values[name]
+    if given is None:
         return None
     try:
-        document = json.loads(value) if isinstance(value, str) else value
+        document: Json = json.loads(given) if isinstance(given, str) else given
     except ValueError as error:
         raise ValueError(f"{name} is not JSON: {error}") from None
     if not isinstance(document, Mapping) or "Statement" not in document:
         raise ValueError(f"{name} is a policy document with a Statement, not {document!r}")
     return json.dumps(document)
-
-
-_READERS: Mapping[str, Callable[[str, Json], float | str | None]] = {
-    "propagation_delay_s": _seconds,
-    "stale_reads_s": lambda name, value: None if value is None else _seconds(name, value),
-    "throttle": _share,
-    "access_policy": _policy,
-}
-assert set(_READERS) == {one.name for one in fields(Switches) if not one.name.startswith("_")}

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from reconciler.sandbox.mlcommons.values import Document, compact, document, str
 
 # how long the real plugin takes to settle a deployment after it has answered
 _SETTLES_AFTER_SECONDS = 0.1
+_MEASURED = 100  # the last so many predictions of a model
 
 
 @dataclass(slots=True)
@@ -41,8 +43,8 @@ class Deployed:
 class Durations:
     """How long the predictions of a model took, in milliseconds: whole requests, and successful remote calls."""
 
-    requests: list[float] = field(default_factory=list)
-    inferences: list[float] = field(default_factory=list)
+    requests: deque[float] = field(default_factory=lambda: deque(maxlen=_MEASURED))
+    inferences: deque[float] = field(default_factory=lambda: deque(maxlen=_MEASURED))
 
 
 _log = logging.getLogger(__name__)
@@ -136,8 +138,8 @@ class Deployments:
         self._settling[model_id] = self._spawn(self._settle(model_id, model, task_id))
         return task_id
 
-    def deploy_by_prediction(self, model_id: str, model: Document) -> None:
-        """Deploy a model in the background because a prediction found it undeployed; not twice at a time."""
+    def deploy_in_background(self, model_id: str, model: Document) -> None:
+        """Deploy a model without waiting: on registration, or because a prediction needs it. Not twice at a time."""
         if model_id in self._auto:
             return
         self._auto.add(model_id)
@@ -204,6 +206,8 @@ class Deployments:
                 current_worker_node_count=1,
                 auto_redeploy_retry_times=0,
             )
+        except IndexMissing:
+            return  # the sandbox was reset meanwhile
         except VersionConflict as conflict:
             await self._failed(model_id, task_id, str(conflict.root.reason))
         except (Refusal, PlainRefusal) as refusal:

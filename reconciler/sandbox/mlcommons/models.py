@@ -115,7 +115,7 @@ class Models:
         with self._tasks.under_way(task_id, "REGISTER_MODEL"):
             model_id, source = await self._store(model, group_id, task_id)
         if call.request.query.get("deploy") == "true":
-            self._deployments.deploy_by_prediction(model_id, source)
+            self._deployments.deploy_in_background(model_id, source)
         return answer({"task_id": task_id, "status": "CREATED", "model_id": model_id})
 
     async def get(self, call: Call) -> MlResponse:

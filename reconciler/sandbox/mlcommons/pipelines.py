@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 from reconciler.canonical.json import Json
 from reconciler.sandbox.mlcommons.answers import Cause, Refusal, failure, forwarded, illegal_argument
@@ -97,8 +98,7 @@ class Pipelines:
         return {name: _unpacked(document(pipeline), kind) for name, pipeline in document(body).items()}
 
     async def _get(self, request: MlRequest, kind: str) -> MlResponse:
-        query = "&".join(f"{key}={value}" for key, value in request.query.items())
-        path = f"{request.path}?{query}" if query else request.path
+        path = f"{quote(request.path, safe='/*,')}?{urlencode(request.query)}"
         status, body = await self._node.request("GET", path, headers=request.auth_headers)
         if status != 200:
             return forwarded(status, body)
@@ -132,7 +132,8 @@ class Pipelines:
                 packed[section] = [_packed(document(processor), rules) for processor in listed(pipeline[section])]
         if kind == _SEARCH:
             self._has_search = True
-        status, body = await self._node.request("PUT", request.path, json=packed, headers=request.auth_headers)
+        path = quote(request.path, safe="/")
+        status, body = await self._node.request("PUT", path, json=packed, headers=request.auth_headers)
         return forwarded(status, body)
 
     def _check(self, name: str, config: Document) -> None:

@@ -69,7 +69,7 @@ class Predictions:
                 raise illegal_argument("Model not ready yet. Please deploy the model first.")
             if document(model.get("deploy_setting")).get("is_auto_deploy_enabled") is False:
                 raise illegal_argument("Auto deployment disabled for this model, please deploy model first")
-            self._deployments.deploy_by_prediction(model_id, model)
+            self._deployments.deploy_in_background(model_id, model)
             held = await self._deployments.load(model_id, model)
         self._counters.request("predict", model_id)
         inferring = time.perf_counter()

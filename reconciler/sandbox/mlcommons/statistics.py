@@ -1,7 +1,7 @@
 """What runs and what it took: `_plugins/_ml/stats` and `_plugins/_ml/profile`."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from reconciler.sandbox.mlcommons import indices
 from reconciler.sandbox.mlcommons.answers import PlainRefusal, answer, illegal_argument, node_refusal
@@ -179,7 +179,7 @@ def _asked(call: Call, argument: str, key: str) -> bool:
     return wanted is None or key in wanted.split(",")
 
 
-def _summary(values: list[float]) -> Document:
+def _summary(values: Collection[float]) -> Document:
     ordered = sorted(values)
 
     def percentile(share: float) -> float:

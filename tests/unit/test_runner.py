@@ -1,0 +1,305 @@
+"""The runner: what it repeats and what it does not, what it joins and holds back, and that flows leave each other alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure
+from reconciler.model.steps import NeverHappened, NotYet, Pause, Steps, call, call_all, until
+from reconciler.runner import Flow, Outcome, Runner, WriteRefused, reading_only
+
+READ = Request(Service.OPENSEARCH, "GET /x")
+WRITE = Request(Service.OPENSEARCH, "PUT /x")
+MAKE = Request(Service.OPENSEARCH, "POST /x", repeat=Repeat.LOOK_FIRST)
+SECURITY = Request(Service.OPENSEARCH, "PUT /_plugins/_security/api/roles/{name}", {"name": "r"})
+ML = Request(Service.OPENSEARCH, "POST /_plugins/_ml/connectors/_create")
+CREATE_ROLE = Request(Service.IAM, "CreateRole", {"RoleName": "r"})
+OK = Answer(200, {})
+
+
+def refused(status: int, reason: str = "", code: str = "") -> Answer:
+    return Answer(status, None, code or str(status), reason)
+
+
+@dataclass
+class Script:
+    """An exchange that answers as told, each request after `seconds`, in a time of its own."""
+
+    answer: Callable[[Request, int], Answer | Exception]
+    seconds: float = 0.01
+    time: float = 0.0
+    sent: list[Request] = field(default_factory=list)
+    most_at_once: int = 0
+    _under_way: list[tuple[float, int, Request]] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def submit(self, ticket: int, request: Request) -> None:
+        self.sent.append(request)
+        self._under_way.append((self.time + self.seconds, ticket, request))
+        self.most_at_once = max(self.most_at_once, len(self._under_way))
+
+    def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
+        first = min(self._under_way, key=lambda one: one[:2], default=None)
+        if first is None or (until is not None and first[0] > until):
+            assert until is not None, "the runner waits for nothing"
+            self.time = until
+            return []
+        self._under_way.remove(first)
+        self.time = first[0]
+        return [(first[1], self.answer(first[2], self.sent.index(first[2])))]
+
+
+def answering(*answers: Answer | Exception) -> Script:
+    """An exchange that gives these answers in turn, and the last one for ever."""
+    left = list(answers)
+    return Script(lambda request, number: left.pop(0) if len(left) > 1 else left[0])
+
+
+def runner(script: Script, **options: object) -> Runner:
+    return Runner(script, jitter=lambda: 0.5, **options)  # type: ignore[arg-type]
+
+
+LOST = NoAnswer(Lost.TIMEOUT, "no answer after 60 s")
+REFUSED = NoAnswer(Lost.REFUSED, "Connection refused")
+THROTTLED = refused(400, "Rate exceeded", "Throttling")
+
+
+@pytest.mark.parametrize(
+    ("request_", "trouble"),
+    [
+        (READ, LOST),
+        (READ, REFUSED),
+        (READ, refused(429)),
+        (READ, refused(503)),
+        (READ, refused(502)),
+        (WRITE, LOST),
+        (WRITE, refused(504)),
+        (MAKE, REFUSED),
+        (MAKE, refused(429)),
+        (MAKE, refused(500, "exceed max running task limit")),
+        (SECURITY, refused(409, "[roles]: version conflict, required seqNo [1]")),
+        (CREATE_ROLE, THROTTLED),
+        (CREATE_ROLE, refused(400, 'Invalid principal in policy: "AWS":"x"', "MalformedPolicyDocument")),
+    ],
+)
+def test_what_passes_is_sent_again(request_: Request, trouble: Answer | NoAnswer) -> None:
+    script = answering(OK, trouble, trouble, OK)
+    # The first answer shows that the service is there.
+    found = runner(script).run(call_all_in_turn(request_, request_))
+    assert found == (OK, OK)
+    assert len(script.sent) == 4
+
+
+def call_all_in_turn(*requests: Request) -> Steps[tuple[Answer, ...]]:
+    answers = []
+    for request in requests:
+        answers.append((yield from call(request)))
+    return tuple(answers)
+
+
+@pytest.mark.parametrize(
+    ("request_", "trouble", "may_have_happened"),
+    [
+        (MAKE, LOST, True),
+        (MAKE, NoAnswer(Lost.BROKEN, "connection reset"), True),
+        (MAKE, refused(503), True),
+        (READ, refused(500), False),
+        (READ, refused(403), False),
+        (READ, refused(404), False),
+        (WRITE, refused(500), True),
+        (WRITE, refused(409, "models are still using it"), False),
+        (WRITE, refused(409, "version conflict"), False),
+        (CREATE_ROLE, refused(400, "Syntax errors in policy.", "MalformedPolicyDocument"), False),
+    ],
+)
+def test_what_will_not_pass_is_told_at_once(
+    request_: Request, trouble: Answer | NoAnswer, may_have_happened: bool
+) -> None:
+    script = answering(trouble)
+    with pytest.raises(ServiceFailure) as caught:
+        runner(script).run(call(request_))
+    assert len(script.sent) == 1
+    assert caught.value.may_have_happened is may_have_happened
+    assert caught.value.answer is (trouble if isinstance(trouble, Answer) else None)
+
+
+def test_an_expected_error_is_an_answer() -> None:
+    script = answering(refused(404))
+    found = runner(script).run(call(Request(Service.OPENSEARCH, "GET /x", expect=frozenset({"404"}))))
+    assert found.missing
+
+
+def test_repeating_ends_after_the_patience_and_begins_when_the_request_is_sent_first() -> None:
+    script = answering(OK, refused(503))
+    with pytest.raises(ServiceFailure, match="503"):
+        runner(script, patience=30.0).run(call_all_in_turn(READ, READ))
+    assert 30 < script.time < 45
+
+    # Twenty writes of a second each wait for each other; the last is repeated all the same.
+    slow = Script(lambda request, number: OK, seconds=5.0)
+    failing = [Flow(number, call(_security(number))) for number in range(20)]
+    seen: list[str] = []
+
+    def last_fails_once(request: Request, number: int) -> Answer:
+        if request.parameters["name"] == "19" and not seen:
+            seen.append("failed")
+            return refused(503)
+        return OK
+
+    slow.answer = last_fails_once
+    outcomes = runner(slow, patience=60.0).run_all(failing)
+    assert [outcome.error for outcome in outcomes.values()] == [None] * 20
+
+
+def _security(number: int) -> Request:
+    return Request(Service.OPENSEARCH, "PUT /_plugins/_security/api/roles/{name}", {"name": str(number)})
+
+
+def test_a_service_that_never_answered_is_given_up_soon() -> None:
+    script = answering(REFUSED)
+    with pytest.raises(ServiceFailure):
+        runner(script).run(call(READ))
+    assert script.time < 6
+
+
+def test_ledger_lines_that_are_ready_together_go_together() -> None:
+    script = answering(OK)
+    flows = [Flow(number, call(_bulk(number))) for number in range(5)]
+    outcomes = runner(script).run_all(flows)
+    assert [outcome.value() for outcome in outcomes.values()] == [OK] * 5
+    assert [request.body for request in script.sent] == [tuple({"line": number} for number in range(5))]
+
+
+def _bulk(number: int) -> Request:
+    return Request(Service.LEDGER, "POST /_bulk", body=({"line": number},), combine="ledger")
+
+
+@pytest.mark.parametrize(("request_", "most"), [(SECURITY, 1), (ML, 8), (CREATE_ROLE, 16), (READ, 16)])
+def test_lanes_bound_what_is_under_way(request_: Request, most: int) -> None:
+    script = answering(OK)
+    outcomes = runner(script).run_all([Flow(number, call(request_)) for number in range(40)])
+    assert len(outcomes) == len(script.sent) == 40
+    assert script.most_at_once == most
+
+
+def test_a_reading_runner_sends_no_write() -> None:
+    script = answering(OK)
+    reader = runner(script, guard=reading_only)
+    with pytest.raises(WriteRefused, match="PUT /x"):
+        reader.run(call(WRITE))
+    assert script.sent == []
+    assert reader.run(call(READ)) == OK
+    assert reader.run(call(Request(Service.OPENSEARCH, "POST /i/_search", body={}))) == OK
+    assert (reader.counts.reads, reader.counts.writes) == (2, 0)
+
+
+def test_after_a_failure_what_is_under_way_is_awaited_and_the_rest_not_sent() -> None:
+    script = Script(lambda request, number: refused(400) if number == 0 else OK)
+    requests = [_security(number) for number in range(3)] + [READ]
+    caught: list[Exception] = []
+
+    def steps() -> Steps[str]:
+        try:
+            yield from call_all(requests)
+        except ServiceFailure as failure:
+            caught.append(failure)
+        return "went on"
+
+    assert runner(script).run(steps()) == "went on"
+    # The security lane is one wide: the other two were not under way yet.
+    assert script.sent == [requests[0], READ]
+    assert len(caught) == 1
+
+
+def test_a_refused_request_keeps_its_siblings_from_being_sent() -> None:
+    script = answering(OK)
+    with pytest.raises(WriteRefused):
+        runner(script, guard=reading_only).run(call_all([WRITE, READ]))
+    assert script.sent == []
+
+
+def test_an_error_in_one_flow_leaves_the_others_alone() -> None:
+    script = Script(lambda request, number: refused(400, "no") if request == WRITE else OK)
+
+    def broken() -> Steps[Answer]:
+        yield from call(READ)
+        raise KeyError("a fault of the steps")
+
+    flows = [Flow("bad", call(WRITE)), Flow("broken", broken()), Flow("good", call_all_in_turn(READ, READ))]
+    outcomes: dict[str, Outcome[object]] = runner(script).run_all(flows)  # type: ignore[arg-type]
+    assert isinstance(outcomes["bad"].error, ServiceFailure)
+    assert outcomes["broken"].error is not None
+    assert outcomes["good"].value() == (OK, OK)
+
+
+def test_a_failing_ledger_write_is_the_error_of_all_that_went_with_it() -> None:
+    script = answering(refused(403, "no permissions"))
+    outcomes = runner(script).run_all([Flow(number, call(_bulk(number))) for number in range(3)])
+    assert [isinstance(outcome.error, ServiceFailure) for outcome in outcomes.values()] == [True] * 3
+    assert len(script.sent) == 1
+
+
+def test_after_stop_what_runs_ends_and_nothing_follows() -> None:
+    script = answering(OK)
+    one = runner(script)
+    ended: list[str] = []
+
+    def done(flow: Flow[str, object], outcome: Outcome[object]) -> list[Flow[str, object]]:
+        ended.append(flow.key)
+        one.stop()
+        return [Flow("next", call(READ))]
+
+    one.drive([Flow("first", call_all_in_turn(READ, READ)), Flow("second", call_all_in_turn(READ, READ))], done)
+    assert ended == ["first", "second"]
+    assert one.stopping
+    assert len(script.sent) == 4
+
+
+def test_followers_start_when_what_they_wait_for_ended() -> None:
+    script = answering(OK)
+    order: list[str] = []
+
+    def done(flow: Flow[str, object], outcome: Outcome[object]) -> list[Flow[str, object]]:
+        order.append(flow.key)
+        return [Flow(f"{flow.key}!", call(READ))] if len(flow.key) < 3 else []
+
+    runner(script).drive([Flow("a", call(READ))], done)
+    assert order == ["a", "a!", "a!!"]
+
+
+def test_a_wait_ends_with_its_condition_or_its_deadline() -> None:
+    script = answering(OK)
+    pauses: list[Pause] = []
+
+    class Watching:
+        def sent(self, request: Request) -> None:
+            pass
+
+        def waiting(self, key: object, pause: Pause) -> None:
+            pauses.append(pause)
+
+        def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
+            pass
+
+    left = [NotYet("absent"), NotYet("absent")]
+
+    def probe() -> Steps[str | NotYet]:
+        yield from call(READ)
+        return left.pop() if left else "there"
+
+    one = runner(script, observer=Watching())
+    assert one.run(until("it there", probe, patience=10)) == "there"
+    assert [pause.waiting_for for pause in pauses] == ["it there (absent)"] * 2
+    assert [pause.patience for pause in pauses] == [10, 10]
+
+    def never() -> Steps[str | NotYet]:
+        yield from call(READ)
+        return NotYet("still absent")
+
+    began = script.time
+    with pytest.raises(NeverHappened, match="it there: not after 10 s .still absent."):
+        one.run(until("it there", never, patience=10))
+    assert 10 <= script.time - began < 13
