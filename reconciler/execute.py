@@ -315,6 +315,7 @@ class _Execution:
             adopted=(row.adopted if row else False) or change.adopts,
             depends_on=tuple(sorted(str(one) for one in self._plan.graph.get(change.address, ()))),
             fingerprints=self._fingerprints(fields),
+            lifecycle=change.desired.lifecycle,
             intent={"action": "clean-up", "old": left} if left else None,
             applied_at=self._edge.timestamp(),
         )

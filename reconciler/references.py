@@ -23,7 +23,7 @@ Graph: TypeAlias = Mapping[Address, frozenset[Address]]
 def resolve(value: Value, lookup: Lookup) -> Value:
     """`value` with every known reference replaced by its value. What is not known stays as it is."""
     if isinstance(value, Template):
-        parts = [lookup(part) or part if isinstance(part, Reference) else part for part in value.parts]
+        parts = [part if isinstance(part, str) else _known(part, lookup) for part in value.parts]
         texts = [part for part in parts if isinstance(part, str)]
         return "".join(texts) if len(texts) == len(parts) else Template(tuple(parts))
     if isinstance(value, Mapping):
@@ -31,6 +31,11 @@ def resolve(value: Value, lookup: Lookup) -> Value:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [resolve(member, lookup) for member in value]
     return value
+
+
+def _known(reference: Reference, lookup: Lookup) -> str | Reference:
+    found = lookup(reference)
+    return reference if found is None else found
 
 
 def place_value(reference: Reference, place: Place) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reconciler.canonical.json import Json
+from reconciler.manifest.load import Lifecycle
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, Steps, call
@@ -40,6 +41,7 @@ _DEFINITION: Json = {
             "prior": _UNINDEXED,
             "fingerprints": _UNINDEXED,
             "intent": _UNINDEXED,
+            "lifecycle": _UNINDEXED,
             "body": _UNINDEXED,
         },
     },
@@ -208,6 +210,7 @@ def _document(row: Row) -> Line:
         "prior": row.prior,
         "fingerprints": row.fingerprints,
         "intent": row.intent,
+        "lifecycle": {"on_remove": row.lifecycle.on_remove, "prevent_destroy": row.lifecycle.prevent_destroy},
     }
 
 
@@ -221,6 +224,7 @@ def _row(source: Mapping[str, Json]) -> Row:
         address = Address.parse(str(source.get("address")))
     except ValueError as error:
         raise Failed("bad-answer", f"the ledger holds a row without an address: {error}") from error
+    lifecycle = mapping("lifecycle") or {}
     return Row(
         address=address,
         manifest=str(source.get("manifest")),
@@ -231,6 +235,7 @@ def _row(source: Mapping[str, Json]) -> Row:
         adopted=source.get("adopted") is True,
         depends_on=tuple(str(one) for one in depends_on) if isinstance(depends_on, Sequence) else (),
         fingerprints={key: str(value) for key, value in (mapping("fingerprints") or {}).items()},
+        lifecycle=Lifecycle(str(lifecycle.get("on_remove", "delete")), lifecycle.get("prevent_destroy") is True),
         intent=mapping("intent"),
         applied_at=str(source.get("at") or ""),
     )

@@ -73,7 +73,7 @@ class Row:
 
     `applied` are the fields as last applied (secrets as references); `prior` are, for shared objects, the
     values found there before the first apply, or None when the object did not exist; `fingerprints` maps a
-    secret's name to its salted hash; `intent` is what was about to be done when nothing was heard since.
+    secret's name to its salted hash; `lifecycle` is what the manifest said of its end; `intent` is what was about to be done when nothing was heard since.
     """
 
     address: Address
@@ -85,6 +85,7 @@ class Row:
     adopted: bool = False
     depends_on: tuple[str, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     intent: Mapping[str, Json] | None = None
     applied_at: str = ""
 

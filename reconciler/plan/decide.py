@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences, replacement
 from reconciler.errors import Problem, Severity
+from reconciler.manifest.load import Lifecycle
 from reconciler.manifest.templates import Reference, Template, Value, references
 from reconciler.model.change import Action, Change, FieldChange
 from reconciler.model.kind import Kind, Place, Reading
@@ -86,7 +87,7 @@ class Attributes:
         known = self._made.get(address, {}).get(reference.attribute)
         if known is not None or address not in self._desired:
             return known
-        stated = self._desired[address].fields.get(reference.attribute)
+        stated = resolve(self._desired[address].fields.get(reference.attribute), self.lookup)
         return stated if isinstance(stated, str) else None
 
 
@@ -158,6 +159,13 @@ class _Decision:
             return Change(row.address, Action.FORGET, reason="it is gone already", row=row)
         if not self._owned(kind, live, row):
             return Change(row.address, Action.FORGET, reason="another object has its name now", row=row)
+        if row.lifecycle.prevent_destroy:
+            message = "it is no longer in the manifest, and its lifecycle says prevent_destroy"
+            hint = "declare it again, or give it up with `reconciler forget`"
+            self.problems.append(Problem("prevented", message, address=str(row.address), hint=hint))
+            return Change(row.address, Action.NO_OP, reason="prevent_destroy", live=live, row=row)
+        if row.lifecycle.on_remove == "forget":
+            return Change(row.address, Action.FORGET, reason="its lifecycle says so", live=live, row=row)
         if row.adopted and not self._permissions.include_adopted and not kind.schema.shared:
             return Change(row.address, Action.FORGET, reason="adopted, so it is left in place", live=live, row=row)
         row = _ours(kind, row, live) or row
@@ -286,6 +294,8 @@ class _Decision:
             return True
         if not all(is_known(_named(value)) for value in desired.fields.values()):
             return True
+        if _end(row.lifecycle) != _end(desired.lifecycle):
+            return True
         return row.applied != recorded(desired.fields) or bool(set(secrets_of(desired.fields)) - set(row.fingerprints))
 
     def _notes(self, kind: Kind, desired: Desired, live: Live, found: Sequence[FieldChange]) -> tuple[str, ...]:
@@ -330,6 +340,10 @@ def sharing(context: Context, address: Address) -> Sequence[Row]:
 
 def _meets(context: Context, one: Address, other: Address) -> bool:
     return one.kind == other.kind and (context.kinds[one.kind].one_at_a_time or one.name == other.name)
+
+
+def _end(lifecycle: Lifecycle) -> tuple[str, bool]:
+    return lifecycle.on_remove, lifecycle.prevent_destroy
 
 
 def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
