@@ -117,8 +117,8 @@ def with_ledger(runner: Runner, plan: Plan, edge: Edge) -> Plan:
     if context.ledger.id:
         return plan
     fresh = replace(context.ledger, id=edge.new_id(), cluster=context.cluster.uuid, account=context.place.account_id)
-    runner.run(ledger_store.create(fresh))
-    return replace(plan, context=replace(context, ledger=fresh))
+    there = runner.run(ledger_store.create(fresh))
+    return replace(plan, context=replace(context, ledger=there))
 
 
 class _Execution:
@@ -303,7 +303,7 @@ class _Execution:
     def _write_row(self, change: Change, made: Made) -> Steps[None]:
         assert change.desired is not None
         fields = _resolved(change, self._attributes)
-        kind, row = self._kind(change), change.row
+        row = change.row
         left = [old for old in _leftovers(change) if old != made.id]
         fresh = Row(
             address=change.address,

@@ -5,7 +5,7 @@ steps; the same requests are answered by the domain or, by choice, by a file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from reconciler.canonical.json import Json
@@ -76,6 +76,8 @@ def read(manifest: str) -> Steps[Ledger]:
             body["search_after"] = after
         operation = f"GET /{INDEX}/_search"
         answer = yield from call(Request(Service.LEDGER, operation, body=body, expect=frozenset({"404"})))
+        if answer.missing and "no such" not in answer.reason:
+            raise Failed("bad-answer", f"the ledger was asked for, and something else answered: {answer.reason or 404}")
         if answer.missing:
             return Ledger()
         sources = list(_sources(answer.body))
@@ -89,7 +91,10 @@ def read(manifest: str) -> Steps[Ledger]:
         after = [str(sources[-1].get("manifest")), str(sources[-1].get("address"))]
     about = identity.get("body")
     about = about if isinstance(about, Mapping) else {}
-    if int(str(about.get("version", VERSION))) > VERSION:
+    version = about.get("version", VERSION)
+    if not isinstance(version, int):
+        raise Failed("bad-answer", "the ledger does not say which version wrote it")
+    if version > VERSION:
         raise Failed("ledger-newer", "the ledger was written by a newer reconciler")
     return Ledger(
         id=str(about.get("id", "")),
@@ -100,16 +105,21 @@ def read(manifest: str) -> Steps[Ledger]:
     )
 
 
-def create(ledger: Ledger) -> Steps[None]:
-    """Make the index and write the ledger's identity."""
+def create(ledger: Ledger) -> Steps[Ledger]:
+    """Make the index and write the ledger's identity. Returns the ledger as it is: somebody may have been faster."""
     exists = frozenset({"400"})
     made = yield from call(Request(Service.LEDGER, f"PUT /{INDEX}", body=_DEFINITION, expect=exists))
     if not made.ok and "already_exists" not in made.reason and "already exists" not in made.reason:
         raise Failed("ledger-not-writable", made.reason)
-    about: Json = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
-    yield from _bulk(
-        [{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}]
-    )
+    (_, document) = _identity(ledger)
+    try:
+        yield from _bulk([{"create": {"_index": INDEX, "_id": "identity"}}, document])
+    except Failed as refusal:
+        if "version conflict" not in refusal.reason:
+            raise
+        there = yield from read("")
+        return replace(ledger, id=there.id, cluster=there.cluster, account=there.account)
+    return ledger
 
 
 def write(rows: Iterable[Row]) -> Steps[None]:
@@ -128,7 +138,7 @@ def remove(row: Row) -> Steps[None]:
 def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     """Write what one apply did. `at` is ISO 8601 in UTC, `by` the caller's ARN or user name."""
     document = {"type": "history", "manifest": manifest, "at": at, "by": by, "body": body}
-    yield from _bulk([{"index": {"_index": INDEX}}, document])
+    yield from _bulk([{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document])
 
 
 def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
@@ -151,8 +161,17 @@ def rebind(ledger: Ledger) -> Steps[None]:
 def _bulk(lines: Sequence[Line]) -> Steps[None]:
     request = Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=tuple(lines), combine="ledger")
     answer = yield from call(request)
-    if not isinstance(answer.body, Mapping) or answer.body.get("errors") is not False:
-        raise Failed("ledger-not-writable", _first_error(answer.body))
+    failed = answer.body.get("errors") if isinstance(answer.body, Mapping) else None
+    if failed is False:
+        return
+    # The answer is that of all who wrote at the same moment.
+    errors = dict(_errors(answer.body))
+    own = [str(about.get("_id")) for line in lines for about in line.values() if isinstance(about, Mapping)]
+    if failed is not True or not errors:
+        raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
+    for one in own:
+        if one in errors:
+            raise Failed("ledger-not-writable", errors[one])
 
 
 def _identity(ledger: Ledger) -> list[Line]:
@@ -182,14 +201,14 @@ def _partial(body: Json) -> bool:
     return bool(failed) or (isinstance(body, Mapping) and body.get("timed_out") is True)
 
 
-def _first_error(body: Json) -> str:
+def _errors(body: Json) -> Iterator[tuple[str, str]]:
+    """The ids that a bulk request could not write, and why."""
     items = body.get("items") if isinstance(body, Mapping) else None
     for item in items if isinstance(items, Sequence) else ():
         for result in item.values() if isinstance(item, Mapping) else ():
             error = result.get("error") if isinstance(result, Mapping) else None
-            if isinstance(error, Mapping):
-                return str(error.get("reason"))
-    return "the bulk request answered without saying that it was carried out"
+            if isinstance(result, Mapping) and isinstance(error, Mapping):
+                yield str(result.get("_id")), str(error.get("reason"))
 
 
 def _key(row: Row) -> str:

@@ -29,6 +29,8 @@ VERSION = 1
 KEY = "reconciler"
 """Under this key a saved plan has what `load` needs; the rest of the file is for people and other tools."""
 
+_OURS = frozenset({"$template", "$literal"})
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -116,7 +118,8 @@ def encode(value: Value) -> Json:
         ]
         return {"$template": parts}
     if isinstance(value, Mapping):
-        return {key: encode(member) for key, member in value.items()}
+        members: Json = {key: encode(member) for key, member in value.items()}
+        return {"$literal": members} if value.keys() & _OURS else members
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [encode(member) for member in value]
     return value
@@ -125,7 +128,9 @@ def encode(value: Value) -> Json:
 def decode(value: Json) -> Value:
     """The inverse of `encode`."""
     if isinstance(value, Mapping):
-        parts = value.get("$template")
+        literal, parts = value.get("$literal"), value.get("$template")
+        if isinstance(literal, Mapping):
+            return {key: decode(member) for key, member in literal.items()}
         if isinstance(parts, list):
             return Template(tuple(part if isinstance(part, str) else Reference(*part["of"]) for part in parts))
         return {key: decode(member) for key, member in value.items()}

@@ -6,93 +6,130 @@ gets on, one JSON object a line: `{"progress": ...}`, then `{"ready": true}` or 
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from reconciler.canonical.json import Json
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox import mlcommons
 from reconciler.sandbox.assembly import assemble
-from reconciler.sandbox.certificates import Certificates, make_certificates
+from reconciler.sandbox.certificates import Certificates, Pair, make_certificates
+from reconciler.sandbox.control import Control
 from reconciler.sandbox.endpoints import Models
+from reconciler.sandbox.faults import Faults
 from reconciler.sandbox.gateway.account import Account
 from reconciler.sandbox.gateway.aws import AwsApi
 from reconciler.sandbox.gateway.domain import Admission, Domain, SelfManaged
-from reconciler.sandbox.gateway.http import Answer, Incoming, application, json_answer
+from reconciler.sandbox.gateway.http import application
 from reconciler.sandbox.gateway.managed import Managed
+from reconciler.sandbox.gateway.switches import Switches
 from reconciler.sandbox.gateway.upstream import Node
+from reconciler.sandbox.journal import AWS, DOMAIN, MODELS, Journal
 from reconciler.sandbox.node import NodeSettings, RunningNode, configure, start
 from reconciler.sandbox.outside import Outside
+from reconciler.sandbox.prepared import prepare
 from reconciler.sandbox.protocol import MlCommons
 from reconciler.sandbox.reset import Baseline, read_baseline, reset
 from reconciler.sandbox.security import write_security
 from reconciler.sandbox.servers import serving
 from reconciler.sandbox.settings import AUTOMATION_ARN, Endpoints, Settings, read_settings, write_endpoints
+from reconciler.sandbox.traffic import Handle, watched
 
 _log = logging.getLogger("reconciler.sandbox")
 
 
-class Control:
-    """The private endpoint of `lifecycle`: `POST /reset` and `POST /faults`, with the sandbox's token."""
-
-    def __init__(self, sandbox: "Sandbox", token: str) -> None:
-        self._sandbox = sandbox
-        self._authorization = f"Bearer {token}"
-
-    async def handle(self, request: Incoming) -> Answer:
-        """Answer one request."""
-        if not hmac.compare_digest(request.headers.get("authorization", ""), self._authorization):
-            return json_answer(401, {"message": "wrong token"})
-        if (request.method, request.path) == ("POST", "/faults"):
-            return self._faults(request)
-        if (request.method, request.path) != ("POST", "/reset"):
-            return json_answer(404, {"message": f"no {request.method} {request.path}"})
-        await self._sandbox.reset()
-        return json_answer(200, {"reset": True})
-
-    def _faults(self, request: Incoming) -> Answer:
-        try:
-            self._sandbox.configure(json.loads(request.body))
-        except ValueError as error:
-            return json_answer(400, {"message": str(error)})
-        return json_answer(200, {"faults": True})
-
-
 class Sandbox:
-    """What can be brought back to the beginning: the account, the node, ML Commons."""
+    """What can be brought back to the beginning and made to go wrong: the account, the node, ML Commons, models."""
 
-    def __init__(self, settings: Settings, node: Node, account: Account, outside: Outside, baseline: Baseline) -> None:
-        self._flavour = settings.options.flavour
+    def __init__(
+        self,
+        settings: Settings,
+        node: "RunningSandboxNode",
+        account: Account,
+        models: Models,
+        outside: Outside,
+        baseline: Baseline,
+    ) -> None:
+        self._settings = settings
         self._node = node
         self._account = account
+        self._models = models
         self._outside = outside
         self._baseline = baseline
         admission: Admission = (
             Managed(account)
-            if self._flavour == "aws"
+            if settings.options.flavour == "aws"
             else SelfManaged(trusts_proxies=settings.options.trust_proxy_headers)
         )
-        self.domain = Domain(node, admission, self._new_ml_commons())
+        self.domain = Domain(node.client, admission, self._new_ml_commons())
 
     async def reset(self) -> None:
         """Bring everything back; ML Commons starts anew once its documents are gone."""
+        self._models.reset()
         self._account.reset()
-        await reset(self._node, self._baseline)
+        prepare(self._settings.model_api_key)
+        await reset(self._node.client, self._baseline)
         self.domain.ml_commons = self._new_ml_commons()
 
-    def configure(self, faults: Mapping[str, Json]) -> None:
+    async def restart_node(self) -> None:
+        """Stop the node and start it again; ML Commons, which is a part of it, starts anew with its documents."""
+        await self._node.restart()
+        self.domain.ml_commons = self._new_ml_commons()
+
+    def configure(self, switches: Mapping[str, Json]) -> None:
         """Turn the switches of the account and of the domain's admission; see `reconciler.sandbox.gateway.switches`."""
-        self._account.configure(faults)
+        self._account.configure(switches)
+
+    def steer(self, host: str, answer: str, times: int | None, seconds: float) -> None:
+        """Choose the next answers of a model's host; see `Models.steer`."""
+        self._models.steer(host, answer, times=times, seconds=seconds)
+
+    def mend(self) -> None:
+        """Turn all switches back, and let models answer as usual."""
+        self._account.switches = Switches()
+        self._models.reset()
 
     def _new_ml_commons(self) -> MlCommons:
-        return mlcommons.create(self._node, self._flavour, self._outside)
+        return mlcommons.create(self._node.client, self._settings.options.flavour, self._outside)
+
+
+class RunningSandboxNode:
+    """The node of this sandbox and the connection to it, which a restart moves to another port."""
+
+    def __init__(
+        self, running: RunningNode, certificates: Certificates, start_again: Callable[[], Awaitable[RunningNode]]
+    ) -> None:
+        self._running = running
+        self._start_again = start_again
+        self._restarting = asyncio.Lock()
+        self.client = Node(running.url, certificates)
+
+    async def restart(self) -> None:
+        """Stop the node and start it again."""
+        async with self._restarting:
+            await self._running.stop()
+            self._running = await self._start_again()
+            self.client.move(self._running.url)
+
+    async def ended(self) -> int:
+        """Wait until the node has ended other than by a restart; returns its exit status."""
+        while True:
+            running = self._running
+            status = await running.process.wait()
+            async with self._restarting:
+                if self._running is running:
+                    return status
+
+    async def stop(self) -> None:
+        """Stop the node and close the connection to it."""
+        self.client.close()
+        await self._running.stop()
 
 
 async def run(folder: Path) -> None:
@@ -103,36 +140,40 @@ async def run(folder: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         certificates = make_certificates(folder / "certificates")
-        running = await stack.enter_async_context(_node(settings, certificates))
+        node = await _start_node(settings, certificates)
+        stack.push_async_callback(node.stop)
         _tell({"progress": "starting the gateway"})
-        node = Node(running.url, certificates)
-        stack.push_async_callback(node.close)
         account = Account(settings.access_key_id, settings.secret_access_key)
+        prepare(settings.model_api_key)
         models = Models(account, settings.model_api_key)
-        aws_url = await stack.enter_async_context(serving(application(AwsApi(account).handle)))
-        models_url = await stack.enter_async_context(serving(application(models.handle)))
-        outside = Outside(account, models, models_url=models_url, aws_url=aws_url)
+        journal, faults = Journal(lambda key_id: key.caller.arn if (key := account.key(key_id)) else None), Faults()
+
+        async def served(server: str, handle: Handle, certificate: Pair | None = None) -> str:
+            app = application(watched(server, handle, journal, faults))
+            return await stack.enter_async_context(serving(app, certificate=certificate))
+
+        aws_url = await served(AWS, AwsApi(account).handle)
+        models_url = await served(MODELS, models.handle)
+        outside = Outside(account, models, models_url=models_url, aws_url=aws_url, journal=journal)
         stack.push_async_callback(outside.close)
-        sandbox = Sandbox(settings, node, account, outside, await read_baseline(node))
-        domain_url = await stack.enter_async_context(
-            serving(application(sandbox.domain.handle), certificate=certificates.gateway)
-        )
-        control = Control(sandbox, settings.control_token)
+        sandbox = Sandbox(settings, node, account, models, outside, await read_baseline(node.client))
+        domain_url = await served(DOMAIN, sandbox.domain.handle, certificates.gateway)
+        control = Control(sandbox, journal, faults, settings.control_token)
         control_url = await stack.enter_async_context(serving(application(control.handle)))
         endpoints = Endpoints(domain_url, aws_url, models_url, control_url, certificates.authority)
         write_endpoints(endpoints, folder / "endpoints.json")
         _tell({"ready": True})
         _detach_output()
-        ended = asyncio.create_task(running.process.wait())
+        ended = asyncio.create_task(node.ended())
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             _log.error("the node ended with status %s", ended.result())
-        waiting.cancel()
+        for task in (ended, waiting):
+            task.cancel()
 
 
-@asynccontextmanager
-async def _node(settings: Settings, certificates: Certificates) -> AsyncIterator[RunningNode]:
+async def _start_node(settings: Settings, certificates: Certificates) -> RunningSandboxNode:
     assembly = assemble(lambda line: _tell({"progress": line}))
     _tell({"progress": "starting OpenSearch"})
     write_security(
@@ -144,11 +185,11 @@ async def _node(settings: Settings, certificates: Certificates) -> AsyncIterator
     )
     described = NodeSettings(settings.node_folder, f"{settings.name}-0", certificates)
     configure(assembly, described)
-    running = await start(assembly, described, ("master", settings.passwords["master"]))
-    try:
-        yield running
-    finally:
-        await running.stop()
+
+    def start_node() -> Awaitable[RunningNode]:
+        return start(assembly, described, ("master", settings.passwords["master"]))
+
+    return RunningSandboxNode(await start_node(), certificates, start_node)
 
 
 def _tell(said: Mapping[str, Json]) -> None:

@@ -15,17 +15,20 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.sandbox.settings import (
     ACCOUNT,
     AUTOMATION_ARN,
     DOMAIN,
     REGION,
+    SAGEMAKER_ENDPOINT,
+    SECRET_ARN,
     Endpoints,
     Options,
     Settings,
@@ -37,7 +40,8 @@ from reconciler.sandbox.settings import (
 
 START_DEADLINE = 900.0  # seconds; the first start downloads the node's parts
 STOP_DEADLINE = 30.0
-RESET_DEADLINE = 30.0
+CONTROL_DEADLINE = 30.0
+RESTART_DEADLINE = 180.0
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _POLL = 0.02
@@ -78,7 +82,7 @@ def up(
     chosen = options or Options()
     folder = _folder(name)
     with _turn(folder):
-        running = status(name)
+        running = _found(folder)
         if running is not None and running.settings.options == chosen:
             return running
         if running is not None:
@@ -116,8 +120,15 @@ def down(name: str = "default") -> bool:
 
 
 def status(name: str = "default") -> SandboxInfo | None:
-    """The running sandbox of that name, if it is ready; None also where a killed daemon left its state behind."""
+    """The running sandbox of that name, if it is ready; what a killed daemon left behind is removed."""
     folder = _folder(name)
+    found = _found(folder)
+    if found is None:
+        _remove_leftovers(folder)
+    return found
+
+
+def _found(folder: Path) -> SandboxInfo | None:
     pid = _holder(folder)
     if pid is None:
         return None
@@ -145,6 +156,8 @@ def env(name: str = "default") -> Mapping[str, str]:
         "region": REGION,
         "domain": DOMAIN,
         "automation_arn": AUTOMATION_ARN,
+        "endpoint_name": SAGEMAKER_ENDPOINT,
+        "secret_arn": SECRET_ARN,
     }
     return {
         "AWS_ENDPOINT_URL": endpoints.aws,
@@ -164,16 +177,60 @@ def env(name: str = "default") -> Mapping[str, str]:
 
 def reset(name: str = "default") -> None:
     """Bring a running sandbox back to what it was when it started; its addresses and secrets stay the same."""
+    _control(name, "/reset")
+
+
+def restart_node(name: str = "default") -> None:
+    """Stop the node of a running sandbox and start it again, its data kept; requests meanwhile are answered 503."""
+    _control(name, "/restart", deadline=RESTART_DEADLINE)
+
+
+def log(name: str = "default", last: int = 100) -> Sequence[Mapping[str, Json]]:
+    """The last requests at a running sandbox's servers, the oldest first; see `reconciler.sandbox.journal.Entry`."""
+    entries = _control(name, "/log", {"last": last})["entries"]
+    assert isinstance(entries, list)
+    return [entry for entry in entries if isinstance(entry, Mapping)]
+
+
+def add_fault(name: str, fault: Mapping[str, Json]) -> None:
+    """Let a fault hold from now on, given by the fields of `reconciler.sandbox.faults.Fault`."""
+    _control(name, "/network", fault)
+
+
+def switch(name: str, switches: Mapping[str, Json]) -> None:
+    """Turn switches of the account, by the fields of `reconciler.sandbox.gateway.switches.Switches`."""
+    _control(name, "/faults", switches)
+
+
+def steer(name: str, host: str, answer: str, *, times: int | None = 1, seconds: float = 0.0) -> None:
+    """Choose the next `times` answers of a model's host, None for all; see `reconciler.sandbox.endpoints.Models`."""
+    _control(name, "/models", {"host": host, "answer": answer, "times": times, "seconds": seconds})
+
+
+def mend(name: str = "default") -> None:
+    """Let nothing go wrong any more: no faults, no switches, no chosen answers."""
+    _control(name, "/mend")
+
+
+def _control(
+    name: str, path: str, body: Mapping[str, Json] | None = None, *, deadline: float = CONTROL_DEADLINE
+) -> Mapping[str, Json]:
+    """Ask the running sandbox itself; ReconcilerError with what it says of a request that it refuses."""
     import httpx
 
     info = _running(name)
     answer = httpx.post(
-        f"{info.endpoints.control}/reset",
+        f"{info.endpoints.control}{path}",
         headers={"authorization": f"Bearer {info.settings.control_token}"},
-        timeout=RESET_DEADLINE,
+        json=dict(body or {}),
+        timeout=deadline,
         trust_env=False,
     )
+    if answer.status_code == httpx.codes.BAD_REQUEST:
+        raise ReconcilerError([Problem("usage", answer.json()["message"])])
     answer.raise_for_status()
+    said: Mapping[str, Json] = answer.json()
+    return said
 
 
 def _running(name: str) -> SandboxInfo:
@@ -230,6 +287,23 @@ def _turn(folder: Path) -> Iterator[None]:
                 return
         finally:
             os.close(opened)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a killed daemon left, unless somebody is at work on the folder or it holds nothing."""
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder.exists() and any(folder.iterdir()) and _holder(folder) is None:
+            _clean(folder)
+            folder.rmdir()
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(opened)
 
 
 def _holder(folder: Path) -> int | None:

@@ -121,6 +121,8 @@ async def start(assembly: Assembly, settings: NodeSettings, password: tuple[str,
 
     Raises ReconcilerError when the process ends or the deadline passes first; its log is in `logs`.
     """
+    ports = settings.folder / "logs" / "http.ports"
+    ports.unlink(missing_ok=True)  # of a run before
     with (settings.folder / "logs" / "console.log").open("wb") as console:
         process = await asyncio.create_subprocess_exec(
             *_command(assembly, settings.folder),
@@ -133,7 +135,7 @@ async def start(assembly: Assembly, settings: NodeSettings, password: tuple[str,
         )
     node = RunningNode("", process)
     try:
-        port = await _port(settings.folder / "logs" / "http.ports", process)
+        port = await _port(ports, process)
         node = RunningNode(f"https://127.0.0.1:{port}", process)
         await _serves(node, settings.certificates.authority, password)
     except TimeoutError as error:

@@ -16,6 +16,7 @@ from reconciler.sandbox.endpoints import Models
 from reconciler.sandbox.gateway.account import SERVICES, Account
 from reconciler.sandbox.gateway.http import json_answer
 from reconciler.sandbox.gateway.iam_rules import SERVICE_PRINCIPALS, trusts_domain
+from reconciler.sandbox.journal import Journal
 
 TIMEOUT = 30.0  # seconds for one call
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,8 +25,11 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Outside:
     """See `reconciler.sandbox.protocol.ModelEndpoints`; `models_url` and `aws_url` are the sandbox's own servers."""
 
-    def __init__(self, account: Account, models: Models, *, models_url: str, aws_url: str) -> None:
+    def __init__(
+        self, account: Account, models: Models, *, models_url: str, aws_url: str, journal: Journal | None = None
+    ) -> None:
         self._account = account
+        self._journal = journal
         self._models = models
         self._models_url = models_url
         self._aws_url = aws_url
@@ -43,20 +47,23 @@ class Outside:
         region: str | None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Make one call; see the protocol."""
-        host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        try:
+            base = self._base(host)
+        except ConnectionError as error:
+            self._note(f"{method} {url}", "", str(error))
+            raise
         if sign_with_role is not None:
             if not trusts_domain(self._account, sign_with_role):
-                refused = json_answer(
-                    403,
-                    {
-                        "Message": f"User: {SERVICE_PRINCIPALS[0]} is not authorized to perform: sts:AssumeRole "
-                        f"on resource: {sign_with_role}"
-                    },
+                message = (
+                    f"User: {SERVICE_PRINCIPALS[0]} is not authorized to perform: sts:AssumeRole "
+                    f"on resource: {sign_with_role}"
                 )
+                self._note(f"{method} {url}", sign_with_role, message)
+                refused = json_answer(403, {"Message": message})
                 return refused.status, refused.headers, refused.body
             headers = self._signed(method, url, headers, body, sign_with_role, service or "", region or "")
-        parts = urlsplit(url)
-        base = self._base(host)
         sent = {name.lower(): value for name, value in headers.items()}
         if base is not None:
             sent["host"] = parts.netloc
@@ -84,6 +91,10 @@ class Outside:
         if host.endswith(".amazonaws.com") and host.partition(".")[0] in SERVICES:
             return self._aws_url
         raise ConnectionError(f"{host}: Name or service not known")
+
+    def _note(self, call: str, role: str, reason: str) -> None:
+        if self._journal is not None:
+            self._journal.add_connector_refusal(call, role, reason)
 
     def _signed(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, role: str, service: str, region: str

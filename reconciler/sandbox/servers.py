@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.sandbox.certificates import Pair
+from reconciler.sandbox.faults import Dropped
 
 
 class _Server(uvicorn.Server):
@@ -17,6 +19,27 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process: it has several servers."""
         yield
+
+
+class _Protocol(H11Protocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let the application reach the connection."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+def _dropping(app: ASGIApp) -> ASGIApp:
+    """`app`, whose `Dropped` closes the connection without an answer."""
+
+    async def dropping(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except Dropped:
+            scope["state"]["transport"].abort()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    return dropping
 
 
 @asynccontextmanager
@@ -28,8 +51,8 @@ async def serving(app: ASGIApp, *, certificate: Pair | None = None) -> AsyncIter
         listener.listen(512)
         server = _Server(
             uvicorn.Config(
-                app,
-                http="h11",
+                _dropping(app),
+                http=_Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

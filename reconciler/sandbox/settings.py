@@ -21,6 +21,11 @@ DOMAIN = "search-demo"
 DOMAIN_ARN = f"arn:{PARTITION}:es:{REGION}:{ACCOUNT}:domain/{DOMAIN}"
 AUTOMATION = "automation"
 AUTOMATION_ARN = f"arn:{PARTITION}:iam::{ACCOUNT}:user/{AUTOMATION}"
+# what the manifests presuppose: a SageMaker endpoint, and a secret whose key `SECRET_KEY` holds the models' API key
+SAGEMAKER_ENDPOINT = "deepseek-r1"
+SECRET = "deepseek-api"  # noqa: S105  (its name)
+SECRET_KEY = "my_deepseek_key"  # noqa: S105  (its name)
+SECRET_ARN = f"arn:{PARTITION}:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRET}-Bed000"
 
 _KEY_ALPHABET = string.ascii_uppercase + "234567"
 

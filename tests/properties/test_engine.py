@@ -1,17 +1,12 @@
 """The engine over generated manifests and worlds: apply, plan, destroy, drift and edits come out as promised."""
 
-import random
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from hypothesis import given, note
+from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model.request import Service
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.campaign import worlds_each
-from tests.support.compare import same
 from tests.support.chains import SECRETS, manifests, worlds
+from tests.support.compare import same
 from tests.support.world import World
 
 

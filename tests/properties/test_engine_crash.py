@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from reconciler.canonical.json import Json
 from reconciler.execute import Report
 from reconciler.kinds.iam_roles import MARK
+from tests.support.account import CALLER
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.campaign import CAMPAIGN, worlds_each
-from tests.support.compare import same
 from tests.support.chains import SECRETS, action, manifests, trust, worlds
-from tests.support.account import CALLER
+from tests.support.compare import same
 from tests.support.exchange import Fault, Killed, at
 from tests.support.world import World
 
@@ -109,7 +109,7 @@ def test_killed_at_any_request_of_a_replacement(
 
 
 def unrecorded(world: World) -> set[str]:
-    """Roles that carry our mark and have no row yet: what the ledger never heard of, an edited manifest can not remove."""
+    """Roles with our mark and no row yet: what the ledger never heard of, an edited manifest can not take back."""
     marked = {f"iam_roles.{role['RoleName']}" for role in world.account.roles.values() if MARK in role["tags"]}
     return marked - world.ledger.rows("chain").keys()
 

@@ -67,9 +67,16 @@ def desired(sections: Sections) -> dict[Address, Desired]:
                 {**({schema.name_field: name} if schema.name_field else {}), **own},
                 frozenset(Address.parse(str(one)) for one in needed),
                 stated.get("adopt") is True,
-                Lifecycle(**lifecycle) if isinstance(lifecycle, dict) else Lifecycle(),
+                _lifecycle(lifecycle) if isinstance(lifecycle, dict) else Lifecycle(),
             )
     return found
+
+
+def _lifecycle(stated: Mapping[str, Json]) -> Lifecycle:
+    ignore = stated.get("ignore", ())
+    assert isinstance(ignore, Sequence)
+    on_remove, kept = str(stated.get("on_remove", "delete")), stated.get("prevent_destroy") is True
+    return Lifecycle(on_remove, kept, tuple(str(one) for one in ignore))
 
 
 def manifest(name: str, objects: Sequence[Declared] = ()) -> Manifest:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reconciler.canonical.json import Json
 from tests.support.account import ACCOUNT, CALLER
 from tests.support.bench import Sections
-from tests.support.domain import DEFAULTS, PREFIX, TRUSTED
+from tests.support.domain import DEFAULTS, LISTS, PREFIX, TRUSTED
 from tests.support.refusal import Doc
 from tests.support.world import World
 
@@ -118,7 +118,7 @@ def _groups(number: int) -> Fields:
 
 
 def _models(number: int) -> Fields:
-    one = st.fixed_dictionaries(
+    one: Fields = st.fixed_dictionaries(
         {
             "connector_id": st.just(f"${{connectors.c{number}.id}}"),
             "model_group_id": st.just(f"${{model_groups.g{number}.id}}"),
@@ -166,7 +166,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
 
 
 def _foreign_mapping(lists: Mapping[str, Sequence[str]], described: bool) -> Doc:
-    mapping: Doc = {name: list(lists.get(name, [])) for name in ("hosts", "users", "backend_roles", "and_backend_roles")}
+    mapping: Doc = {name: list(lists.get(name, [])) for name in LISTS}
     return {**mapping, "reserved": False, "hidden": False, **({"description": "others"} if described else {})}
 
 

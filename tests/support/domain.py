@@ -291,7 +291,9 @@ class Domain:
     def _check(self, connector: Doc) -> None:
         for action in connector["actions"]:
             parameters = connector["parameters"]
-            url = _PARAMETER.sub(lambda match, known=parameters: str(known.get(match[1], match[0])), action["url"])
+            url = action["url"]
+            for name in _PARAMETER.findall(url):
+                url = url.replace(f"${{parameters.{name}}}", str(parameters.get(name, "")))
             if not any(re.fullmatch(expression, url) for expression in self.setting(TRUSTED)):
                 reason = "Connector URL is not matching the trusted connector endpoint regex, URL is: "
                 raise Refused(400, reason + url)
@@ -320,7 +322,7 @@ class Domain:
             group = next(named, None) or self.groups.add({"name": body["name"], "access": "public"})
         elif group not in self.groups.documents:
             raise Refused(500, f"Model Group Response is empty for {group}")
-        kept = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
+        kept: Doc = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
         model = {**kept, "model_group_id": group, "algorithm": "REMOTE", "model_state": "REGISTERED"}
         one = self.models.add(model)
         if deploy:
@@ -331,7 +333,7 @@ class Domain:
         model = self.models.documents[one]
         if model["model_state"] == "DEPLOYING":
             raise Refused(409, f"Model is deploying. Please wait for the model to complete deployment. model ID {one}")
-        changes = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
+        changes: Doc = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
         if "rate_limiter" in body:
             limiter = {**model.get("rate_limiter", {}), **body["rate_limiter"]}
             changes["rate_limiter"] = {**limiter, "limit": str(limiter["limit"])}
@@ -411,7 +413,7 @@ def _patched(mapping: Doc, operations: Sequence[Doc]) -> Doc:
 
 
 def _connector(body: Doc) -> Doc:
-    connector = {
+    connector: Doc = {
         key: str(body[key]) if key == "version" else body[key]
         for key in ("name", "description", "version", "protocol", "credential")
         if key in body
@@ -426,7 +428,7 @@ def _connector(body: Doc) -> Doc:
 
 
 def _group(body: Doc) -> Doc:
-    group = {key: body[key] for key in ("name", "description", "backend_roles") if key in body}
+    group: Doc = {key: body[key] for key in ("name", "description", "backend_roles") if key in body}
     return {**group, "access": body["access_mode"]} if "access_mode" in body else group
 
 

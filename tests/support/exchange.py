@@ -38,7 +38,7 @@ Faults: TypeAlias = Callable[[int, Request], "Fault | None"]
 _DONE = frozenset({Fault.KILLED_AFTER, Fault.LOST_AFTER, Fault.UNAVAILABLE_AFTER, Fault.BROKEN_AFTER})
 
 
-def nothing(number: int, request: Request) -> Fault | None:
+def nothing(_number: int, _request: Request) -> Fault | None:
     """No fault ever."""
     return None
 

@@ -55,8 +55,12 @@ class Index:
         rest = iter(lines)
         for line in rest:
             ((verb, about),) = line.items()
-            document = next(rest) if verb == "index" else None
-            items.append({verb: self._write(about, document)})
+            document = None if verb == "delete" else next(rest)
+            if verb == "create" and about["_id"] in self.documents:
+                error = {"reason": f"[{about['_id']}]: version conflict, document already exists (current version [1])"}
+                items.append({verb: {"_id": about["_id"], "status": 409, "error": error}})
+            else:
+                items.append({verb: self._write(about, document)})
         return {"took": 1, "errors": any("error" in item for one in items for item in one.values()), "items": items}
 
     def _one(self, method: str, name: str, one: str, query: Mapping[str, str], body: Any) -> Doc:

@@ -93,7 +93,7 @@ class World:
         return found
 
     def rows(self, manifest: str) -> Json:
-        """The ledger's rows of a manifest by address, without ids and times, and what depends on the order of things."""
+        """The ledger's rows of a manifest by address, without ids, times, and what depends on the order of things."""
         names = {
             one: f"<{kind} {document['name']}>"
             for kind, collection in _collections(self.domain).items()

@@ -1,7 +1,7 @@
 """The one comparison, case by case."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -19,6 +19,8 @@ MODEL = kinds()["models"].schema
 MAPPING = kinds()["role_mappings"].schema
 SETTINGS = kinds()["cluster_settings"].schema
 NUMBER = "plugins.ml_commons.native_memory_threshold"
+ON_ML_NODE = "plugins.ml_commons.only_run_on_ml_node"
+Case: TypeAlias = tuple[Any, ...]
 
 
 def found(schema: Schema, desired: Mapping[str, Value], live: Mapping[str, Json], **rest: Any) -> list[tuple[Any, ...]]:
@@ -27,7 +29,7 @@ def found(schema: Schema, desired: Mapping[str, Value], live: Mapping[str, Json]
     return [(dotted(change.path), change.before, change.after) for change in changes]
 
 
-SAME = [
+SAME: list[Case] = [
     ("numbers as text", CONNECTOR, {"version": 1}, {"version": "1"}),
     ("parameters as text", CONNECTOR, {"parameters": {"a": 0, "b": True}}, {"parameters": {"a": "0", "b": "true"}}),
     ("a structure as text", CONNECTOR, {"parameters": {"a": [1, {"b": 2}]}}, {"parameters": {"a": '[1,{"b":2}]'}}),
@@ -40,7 +42,7 @@ SAME = [
     ("tags of others", ROLE, {"tags": {"a": "x"}}, {"tags": {"a": "x", "b": "y"}}),
     ("a tag's key in another case", ROLE, {"tags": {"Team": "x"}}, {"tags": {"team": "x"}}),
     ("members of others", MAPPING, {"users": ["a"]}, {"users": ["b", "a", "a"]}),
-    ("a boolean as text", SETTINGS, {"plugins.ml_commons.only_run_on_ml_node": False}, {"plugins.ml_commons.only_run_on_ml_node": "false"}),
+    ("a boolean as text", SETTINGS, {ON_ML_NODE: False}, {ON_ML_NODE: "false"}),
     ("the state asked for", MODEL, {}, {"model_state": "DEPLOYED", "is_enabled": True}),
 ]  # fmt: skip
 
@@ -50,14 +52,15 @@ def test_no_difference(schema: Schema, desired: Mapping[str, Value], live: Mappi
     assert found(schema, desired, live) == []
 
 
-OTHER = [
+OTHER: list[Case] = [
     ("a value", CONNECTOR, {"description": "a"}, {"description": "b"}, [("description", "b", "a")]),
     ("a value not there", CONNECTOR, {"description": "a"}, {}, [("description", "", "a")]),
     ("a key too many", CONNECTOR, {"parameters": {}}, {"parameters": {"a": "1"}}, [("parameters.a", "1", None)]),
-    ("inside a list", CONNECTOR, {"actions": [{"url": "b"}]}, {"actions": [{"url": "a"}]}, [("actions[0].url", "a", "b")]),
+    ("inside a list", CONNECTOR, {"actions": [{"url": "b"}]}, {"actions": [{"url": "a"}]},
+     [("actions[0].url", "a", "b")]),
     ("what is not known yet", MODEL, {"connector_id": UNKNOWN}, {"connector_id": "x", "model_state": "DEPLOYED"},
      [("connector_id", "x", UNKNOWN)]),
-    ("an exclusive field nobody stated", ROLE, {}, {"managed_policy_arns": ["a"]}, [("managed_policy_arns", "a", None)]),
+    ("an exclusive field", ROLE, {}, {"managed_policy_arns": ["a"]}, [("managed_policy_arns", "a", None)]),
     ("a boundary put on", ROLE, {}, {"permissions_boundary": "arn"}, [("permissions_boundary", "arn", None)]),
     ("a tag", ROLE, {"tags": {"a": "x"}}, {"tags": {"A": "y"}}, [("tags.a", "y", "x")]),
     ("a member not there", MAPPING, {"users": ["a"]}, {"users": ["b"]}, [("users", None, "a")]),
@@ -85,15 +88,19 @@ def test_what_was_applied_and_is_stated_no_longer_is_to_be_what_absence_means() 
 
 
 def test_members_go_unless_they_were_there_before_or_others_count_on_them() -> None:
-    live = {"users": ["before", "ours", "shared", "theirs"]}
+    live: Mapping[str, Json] = {"users": ["before", "ours", "shared", "theirs"]}
     applied = {"users": ["before", "ours", "shared"]}
-    rest: dict[str, Any] = {"applied": applied, "prior": {"users": ["before"]}, "others": {"users": frozenset({"shared"})}}
+    rest: dict[str, Any] = {
+        "applied": applied,
+        "prior": {"users": ["before"]},
+        "others": {"users": frozenset({"shared"})},
+    }
     assert found(MAPPING, {}, live, **rest) == [("users", "ours", None)]
     assert found(MAPPING, {"users": ["ours"]}, live, **rest) == []
 
 
 def test_a_shared_scalar_goes_back_only_if_it_is_as_we_left_it() -> None:
-    rest = {"applied": {NUMBER: 80}, "prior": {NUMBER: "70"}}
+    rest: dict[str, Any] = {"applied": {NUMBER: 80}, "prior": {NUMBER: "70"}}
     assert found(SETTINGS, {}, {NUMBER: "80"}, **rest) == [(NUMBER, "80", "70")]
     assert found(SETTINGS, {}, {NUMBER: "60"}, **rest) == []
 
@@ -143,9 +150,9 @@ def test_differences_come_in_the_schemas_order() -> None:
     ("schema", "desired", "live", "applied", "why"),
     [
         (CONNECTOR, {"protocol": "http"}, {"protocol": "aws_sigv4"}, None, "protocol can not be changed"),
-        (CONNECTOR, {"parameters": {}}, {"parameters": {"a": "1"}}, None, "the service can not remove keys from parameters"),
-        (CONNECTOR, {}, {"client_config": {"read_timeout": 1}}, {"client_config": {"read_timeout": 1}}, "client_config can not be unset"),
-        (MODEL, {}, {"rate_limiter": {"limit": "1"}}, {"rate_limiter": {"limit": "1"}}, "rate_limiter can not be unset"),
+        (CONNECTOR, {"parameters": {}}, {"parameters": {"a": "1"}}, None, "can not remove keys from parameters"),
+        (CONNECTOR, {}, {"client_config": {}}, {"client_config": {"read_timeout": 1}}, "client_config can not be unset"),
+        (MODEL, {}, {"rate_limiter": {"limit": "1"}}, {"rate_limiter": {}}, "rate_limiter can not be unset"),
         (CONNECTOR, {"parameters": {"a": 2}}, {"parameters": {"a": "1"}}, None, ""),
         (CONNECTOR, {}, {"description": "x"}, {"description": "x"}, ""),
         (MAPPING, {}, {"description": "x"}, {"description": "x"}, ""),

@@ -10,7 +10,7 @@ from reconciler.canonical.json import Json
 from reconciler.ledger import Ledger
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Answer, Request, ServiceFailure
-from reconciler.model.steps import Failed, Reply, Step, Steps
+from reconciler.model.steps import Call, Failed, Reply, Step, Steps
 from reconciler.runner import Flow, Runner
 from tests.support.exchange import Fault, WorldExchange, always, once
 from tests.support.world import World
@@ -139,7 +139,7 @@ def test_a_row_that_is_not_taken_is_an_error_and_its_neighbours_are_not() -> Non
     steps: Sequence[Flow[str, None]] = [
         Flow("good", ledger.write([ROW])),
         Flow("bad", _unknown_field(bad)),
-        Flow("late", ledger.remove(BARE)),
+        Flow("late", ledger.remove(replace(ROW, address=Address("models", "gone")))),
     ]
     outcomes = runner(world, exchange).run_all(steps)
     assert isinstance(outcomes["bad"].error, Failed)
@@ -153,9 +153,11 @@ def _unknown_field(row: Row) -> Steps[None]:
     """Writing a row with a field the index does not know."""
     steps = ledger.write([row])
     step = next(steps)
-    (request,) = step.requests  # type: ignore[union-attr]
-    about, document = request.body  # type: ignore[misc]
-    reply = yield type(step)((replace(request, body=(about, {**document, "surprise": 1})),))  # type: ignore[arg-type,call-arg]
+    assert isinstance(step, Call)
+    (request,) = step.requests
+    assert isinstance(request.body, tuple)
+    about, document = request.body
+    reply = yield Call((replace(request, body=(about, {**document, "surprise": 1})),))
     try:
         steps.send(reply)
     except StopIteration:

@@ -24,7 +24,7 @@ CHAIN: Sections = {
 
 
 def found(sections: Sections) -> list[tuple[str, str, str, str]]:
-    def locate(address: Address, path: tuple[str | int, ...], reference: Reference) -> Position:
+    def locate(_address: Address, _path: tuple[str | int, ...], _reference: Reference) -> Position:
         return Position("m.yaml", 1, 1)
 
     return [(one.code, one.address, one.message, one.hint) for one in problems(desired(sections), kinds(), locate)]
@@ -88,7 +88,10 @@ def test_unknown_references(model: dict[str, Any], expected: tuple[str, str, str
 
 
 def test_all_unknown_references_at_once() -> None:
-    sections = {**CHAIN, "models": {"m": {"connector_id": "${connectors.x.id}", "model_group_id": "${model_groups.y.id}"}}}
+    sections = {
+        **CHAIN,
+        "models": {"m": {"connector_id": "${connectors.x.id}", "model_group_id": "${model_groups.y.id}"}},
+    }
     assert len(found(sections)) == 2
 
 
@@ -135,7 +138,9 @@ def test_fields_can_be_referred_to_even_when_they_refer_themselves() -> None:
 
 def test_the_target() -> None:
     place = Place(region="us-east-1", account_id="123456789012", domain="demo", endpoint="https://d")
-    values = {name: place_value(Reference("target", name), place) for name in ("region", "domain_arn", "partition", "x")}
+    values = {
+        name: place_value(Reference("target", name), place) for name in ("region", "domain_arn", "partition", "x")
+    }
     assert values == {
         "region": "us-east-1",
         "domain_arn": "arn:aws:es:us-east-1:123456789012:domain/demo",

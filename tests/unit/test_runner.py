@@ -1,7 +1,8 @@
-"""The runner: what it repeats and what it does not, what it joins and holds back, and that flows leave each other alone."""
+"""The runner: what it repeats and what not, what it joins and holds back, and that flows leave each other alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pytest
 
@@ -16,6 +17,7 @@ SECURITY = Request(Service.OPENSEARCH, "PUT /_plugins/_security/api/roles/{name}
 ML = Request(Service.OPENSEARCH, "POST /_plugins/_ml/connectors/_create")
 CREATE_ROLE = Request(Service.IAM, "CreateRole", {"RoleName": "r"})
 OK = Answer(200, {})
+Answers: TypeAlias = tuple[Answer, ...]
 
 
 def refused(status: int, reason: str = "", code: str = "") -> Answer:
@@ -93,11 +95,11 @@ def test_what_passes_is_sent_again(request_: Request, trouble: Answer | NoAnswer
     assert len(script.sent) == 4
 
 
-def call_all_in_turn(*requests: Request) -> Steps[tuple[Answer, ...]]:
-    answers = []
+def call_all_in_turn(*requests: Request) -> Steps[Answers]:
+    answers: Answers = ()
     for request in requests:
-        answers.append((yield from call(request)))
-    return tuple(answers)
+        answers = (*answers, (yield from call(request)))
+    return answers
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_repeating_ends_after_the_patience_and_begins_when_the_request_is_sent_f
     failing = [Flow(number, call(_security(number))) for number in range(20)]
     seen: list[str] = []
 
-    def last_fails_once(request: Request, number: int) -> Answer:
+    def last_fails_once(request: Request, _number: int) -> Answer:
         if request.parameters["name"] == "19" and not seen:
             seen.append("failed")
             return refused(503)
@@ -247,10 +249,10 @@ def test_after_stop_what_runs_ends_and_nothing_follows() -> None:
     one = runner(script)
     ended: list[str] = []
 
-    def done(flow: Flow[str, object], outcome: Outcome[object]) -> list[Flow[str, object]]:
+    def done(flow: Flow[str, Answers], _outcome: Outcome[Answers]) -> list[Flow[str, Answers]]:
         ended.append(flow.key)
         one.stop()
-        return [Flow("next", call(READ))]
+        return [Flow("next", call_all([READ]))]
 
     one.drive([Flow("first", call_all_in_turn(READ, READ)), Flow("second", call_all_in_turn(READ, READ))], done)
     assert ended == ["first", "second"]
@@ -262,11 +264,11 @@ def test_followers_start_when_what_they_wait_for_ended() -> None:
     script = answering(OK)
     order: list[str] = []
 
-    def done(flow: Flow[str, object], outcome: Outcome[object]) -> list[Flow[str, object]]:
+    def done(flow: Flow[str, Answers], _outcome: Outcome[Answers]) -> list[Flow[str, Answers]]:
         order.append(flow.key)
-        return [Flow(f"{flow.key}!", call(READ))] if len(flow.key) < 3 else []
+        return [Flow(f"{flow.key}!", call_all([READ]))] if len(flow.key) < 3 else []
 
-    runner(script).drive([Flow("a", call(READ))], done)
+    runner(script).drive([Flow("a", call_all([READ]))], done)
     assert order == ["a", "a!", "a!!"]
 
 
@@ -300,6 +302,6 @@ def test_a_wait_ends_with_its_condition_or_its_deadline() -> None:
         return NotYet("still absent")
 
     began = script.time
-    with pytest.raises(NeverHappened, match="it there: not after 10 s .still absent."):
+    with pytest.raises(NeverHappened, match=r"it there: not after 10 s \(still absent\)"):
         one.run(until("it there", never, patience=10))
     assert 10 <= script.time - began < 13

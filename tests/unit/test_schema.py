@@ -27,7 +27,13 @@ def test_identity_and_replacement(
     kind: str, name_field: str, server_made: bool, shared: bool, in_use: bool, create_only: set[str]
 ) -> None:
     schema = kinds()[kind].schema
-    assert (schema.name_field, schema.server_made_ids, schema.shared, schema.replaced_in_use, schema.create_only) == (
+    assert (
+        schema.name_field,
+        schema.server_made_ids,
+        schema.shared,
+        schema.replaced_in_use,
+        set(schema.create_only),
+    ) == (
         name_field,
         server_made,
         shared,
@@ -84,8 +90,10 @@ def test_engine_words_of_one_field() -> None:
         },
     )
     rules = schema.rule.members
-    assert rules["list"].additive and rules["list"].has_default
-    assert rules["map"].merge and not rules["map"].has_default
+    assert rules["list"].additive
+    assert rules["list"].has_default
+    assert rules["map"].merge
+    assert not rules["map"].has_default
     assert rules["mine"].local
     assert rules["whole"].exclusive
     assert not schema.rule.member("unknown").additive

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from reconciler.canonical.json import Json
 from reconciler.sandbox.gateway.account import Account
 from reconciler.sandbox.gateway.http import Answer
+from reconciler.sandbox.gateway.iam_limits import SESSION_SECONDS
 from reconciler.sandbox.gateway.operation import Operation
 from reconciler.sandbox.settings import ACCOUNT, PARTITION
 
@@ -39,6 +40,14 @@ def fold_tags(operation: Operation, account: Account, answer: Answer) -> Answer:
     return answer
 
 
+def default_session_length(operation: Operation, account: Account, answer: Answer) -> Answer:
+    """UpdateRole without a MaxSessionDuration brings back the default (API_UpdateRole)."""
+    role = account.role_named(operation.parameters["RoleName"])
+    if role is not None:
+        role.max_session_duration = role.max_session_duration or str(SESSION_SECONDS[0])
+    return answer
+
+
 def name_user(operation: Operation, account: Account, answer: Answer) -> Answer:
     """Unique ids of users look as AWS's do."""
     old, new = account.give_unique_id(operation.parameters["UserName"])
@@ -57,6 +66,7 @@ EFFECTS: Mapping[str, Effect] = {
     "iam:UpdateAssumeRolePolicy": bind_trust,
     "iam:TagRole": fold_tags,
     "iam:UntagRole": fold_tags,
+    "iam:UpdateRole": default_session_length,
     "iam:CreateUser": name_user,
     "iam:CreateServiceLinkedRole": name_service_role,
 }

@@ -68,7 +68,7 @@ class Node:
         self._callers.move(url)
         self._super_user.move(url)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections."""
         self._callers.close()
         self._super_user.close()

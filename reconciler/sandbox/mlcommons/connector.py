@@ -13,7 +13,6 @@ from reconciler.sandbox.mlcommons.values import (
     parameter_map,
     string,
     string_map,
-    strings,
 )
 
 ACCESS_MODES = ("public", "private", "restricted")
@@ -163,8 +162,3 @@ def find_action(connector: Document, kind: str) -> Document | None:
         if document(action).get("action_type") == kind.upper():
             return document(action)
     return None
-
-
-def backend_roles(connector: Document) -> list[str]:
-    """The backend roles a restricted object is open to."""
-    return strings(connector.get("backend_roles"))

@@ -3,7 +3,7 @@
 import time
 
 from reconciler.sandbox.mlcommons import indices
-from reconciler.sandbox.mlcommons.answers import answer, failure, illegal_argument, status_error
+from reconciler.sandbox.mlcommons.answers import Refusal, answer, failure, illegal_argument, status_error
 from reconciler.sandbox.mlcommons.connectors import require_remote
 from reconciler.sandbox.mlcommons.counters import Counters
 from reconciler.sandbox.mlcommons.deployment import Deployments
@@ -97,7 +97,7 @@ def parse_input(body: bytes, algorithm: str) -> Input:
     """A predict body. `algorithm` is that of the path: `remote`, `text_embedding`, `text_similarity`, ..."""
     try:
         part = parse_body(body)
-    except Exception as error:
+    except Refusal as error:
         raise failure(
             "null_pointer_exception",
             'Cannot invoke "org.opensearch.ml.common.input.MLInput.setAlgorithm('

@@ -1,0 +1,33 @@
+"""What every request of a sandbox's server passes on its way: the faults there are, and the journal."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from reconciler.sandbox.faults import Dropped, Faults, throttled
+from reconciler.sandbox.gateway.http import Answer, Incoming
+from reconciler.sandbox.journal import Journal
+
+Handle = Callable[[Incoming], Awaitable[Answer]]
+
+
+def watched(server: str, handle: Handle, journal: Journal, faults: Faults) -> Handle:
+    """`handle` with the faults that its requests meet, each request noted in the journal."""
+
+    async def handle_watched(request: Incoming) -> Answer:
+        began = time.perf_counter()
+        met = faults.take(server, request)
+        names = "+".join(fault.kind for fault in met)
+        for fault in met:
+            if fault.kind == "latency":
+                await asyncio.sleep(fault.seconds)
+        kinds = {fault.kind for fault in met}
+        answer = throttled(server, request) if "throttle" in kinds else await handle(request)
+        dropped = "drop" in kinds
+        taken = (time.perf_counter() - began) * 1000
+        journal.add(server, request, None if dropped else answer, taken, names)
+        if dropped:
+            raise Dropped
+        return answer
+
+    return handle_watched
