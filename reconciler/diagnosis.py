@@ -16,7 +16,7 @@ from reconciler.model.steps import Failed, NeverHappened
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Scene:
     """What failed: the object, where the manifest has it, who asked, where a mapping stands, OpenSearch's endpoint."""
 
     address: Address | None = None
@@ -56,36 +56,36 @@ def _patterns() -> tuple[_Pattern, ...]:
     )
 
 
-def problems(error: Exception, place: Place) -> tuple[Problem, ...]:
+def problems(error: Exception, scene: Scene) -> tuple[Problem, ...]:
     """What to tell people of an error, whatever it is."""
     match error:
         case ReconcilerError():
             return error.problems
         case ServiceFailure():
-            return (_failure(error, place),)
+            return (_failure(error, scene),)
         case NeverHappened():
-            return (_late(error, place),)
+            return (_late(error, scene),)
         case Failed():
-            return (Problem(error.code, error.reason, place.position, _address(place)),)
+            return (Problem(error.code, error.reason, scene.position, _address(scene)),)
         case _:
             text = f"{type(error).__name__}: {error}"
-            return (Problem("internal", text, place.position, _address(place), "run again with --debug and report it"),)
+            return (Problem("internal", text, scene.position, _address(scene), "run again with --debug and report it"),)
 
 
-def _failure(error: ServiceFailure, place: Place) -> Problem:
+def _failure(error: ServiceFailure, scene: Scene) -> Problem:
     request, answer = error.request, error.answer
     finding = _finding(answer, error)
     fix = finding.fix
-    if finding.code == "not-mapped" and place.mapping and "ml_full_access" in fix:
-        fix = f"{fix} ({place.mapping})"
+    if finding.code == "not-mapped" and scene.mapping and "ml_full_access" in fix:
+        fix = f"{fix} ({scene.mapping})"
     status = f" -> {answer.status if request.method else answer.code}" if answer else " -> no answer"
-    signer = f"{request.identity} (assumed by {place.caller})" if request.identity else place.caller
-    label = f"{request.method} {place.endpoint}{request.path}" if request.method else request.label
+    signer = f"{request.identity} (assumed by {scene.caller})" if request.identity else scene.caller
+    label = f"{request.method} {scene.endpoint}{request.path}" if request.method else request.label
     facts = [("request", label + status), ("reason", error.reason)]
     facts += [("as", signer)] if signer else []
     facts += [("cause", finding.cause)] if finding.cause else []
     facts += [("fix", fix)] if fix else []
-    return Problem(finding.code, finding.message, place.position, _address(place), facts=tuple(facts))
+    return Problem(finding.code, finding.message, scene.position, _address(scene), facts=tuple(facts))
 
 
 def _finding(answer: Answer | None, error: ServiceFailure) -> _Finding:
@@ -108,11 +108,11 @@ def _never_sent(error: ServiceFailure) -> bool:
     return any(text in error.reason for text in ("refused", "not known", "resolve", "Could not connect"))
 
 
-def _late(error: NeverHappened, place: Place) -> Problem:
+def _late(error: NeverHappened, scene: Scene) -> Problem:
     code = "not-assumable" if "assumable" in error.waiting_for else "not-in-time"
     code = "connector-in-use" if "still using" in error.last_seen else code
-    return Problem(code, str(error), place.position, _address(place), "run the same command again to go on")
+    return Problem(code, str(error), scene.position, _address(scene), "run the same command again to go on")
 
 
-def _address(place: Place) -> str:
-    return str(place.address) if place.address else ""
+def _address(scene: Scene) -> str:
+    return str(scene.address) if scene.address else ""

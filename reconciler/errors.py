@@ -143,7 +143,7 @@ CODES: dict[str, Code] = {
     ),
     "foreign-ledger": Code(
         "The ledger came along in a snapshot of another cluster.",
-        "Delete the ledger's index and adopt what is yours.",
+        "Look at what is there; `reconciler ledger rebind` makes it this cluster's.",
         "plan",
     ),
     "stale-plan": Code("Something the saved plan was computed from has changed since.", "Make the plan again.", "plan"),

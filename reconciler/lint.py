@@ -17,13 +17,7 @@ Locate: TypeAlias = Callable[[Address, Path], Position | None]
 
 _FLAVOURS: Mapping[str, policy.Flavour] = {"iam-trust-policy": "trust", "iam-policy": "identity"}
 _LITERAL = ("a credential stands in the manifest as it is", "declare it under `secrets` and write ${secret.name}")
-_LIMITS: Mapping[str, tuple[int, str]] = {
-    "iam-trust-policy": (
-        4096,
-        "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised",
-    ),
-    "iam-policy": (10240, "the inline policies of a role may have 10,240 characters together"),
-}
+_TRUST = (4096, "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised")
 
 
 def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], locate: Locate) -> list[Problem]:
@@ -47,9 +41,8 @@ def _policies(rule: Rule, value: Value, path: Path) -> Iterator[Fault]:
         document = _text(value)
         for fault in policy.check(document, _FLAVOURS[form]):
             yield Fault("bad-policy", (*path, *fault.path), fault.message, fault.hint)
-        limit, message = _LIMITS[form]
-        if policy.size(document) > limit:
-            yield Fault("iam-limit", path, f"the document has {policy.size(document):,} characters", message)
+        if form == "iam-trust-policy" and policy.size(document) > _TRUST[0]:
+            yield Fault("iam-limit", path, f"the document has {policy.size(document):,} characters", _TRUST[1])
     elif isinstance(value, Mapping):
         for key, member in value.items():
             yield from _policies(rule.member(key), member, (*path, key))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.load import Query
-from reconciler.manifest.templates import Value
+from reconciler.manifest.templates import Value, references
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Call, Steps
 from reconciler.plan.decide import Attributes
@@ -45,6 +45,9 @@ def verify(runner: Runner, queries: Sequence[Query], attributes: Attributes) -> 
 
 def _ask(query: Query, attributes: Attributes) -> Steps[Verdict]:
     body = {name: resolve(value, attributes.lookup) for name, value in query.body.items()}
+    unknown = [reference for _, reference in references(body) if reference.namespace != "secret"]
+    if unknown:
+        return Verdict(query, passed=False, reason=f"{unknown[0]} is not known: it is not applied yet")
     request = _request(query.kind, body)
     started = (yield Call(())).clock
     reply = yield Call((request,))

@@ -246,6 +246,71 @@ def sandbox_status(name: Name = "default", json: Json = False, no_color: NoColor
     sandbox_commands.status(name, Common(json, no_color, debug))
 
 
+@sandbox.command("list")
+def sandbox_list(json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+    """Name the sandboxes there are."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.list_all(Common(json, no_color, debug))
+
+
+@sandbox.command("reset")
+def sandbox_reset(name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+    """Bring a sandbox back to what it was when it started, at the same addresses."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.reset(name, Common(json, no_color, debug))
+
+
+@sandbox.command("log")
+def sandbox_log(
+    name: Name = "default",
+    last: Annotated[int, typer.Option("--last", metavar="N", help="How many requests.")] = 100,
+    refused: Annotated[bool, typer.Option("--refused", help="Only those that were not answered with success.")] = False,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show the requests a sandbox got: who made them, what was decided, by which layer and rule."""
+    from reconciler.cli import sandbox_commands
+
+    sandbox_commands.log(name, last, Common(json, no_color, debug), refused_only=refused)
+
+
+@sandbox.command("fault")
+def sandbox_fault(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="latency, throttle, drop (the answer, after the write), propagation (IAM's changes count later), "
+            "model (answers of a model's host), restart (the node, once), or off (all of them).",
+            show_default=False,
+        ),
+    ],
+    on: Annotated[
+        str, typer.Option("--on", metavar="WHERE", help="Only at domain, aws or models; of model: the host.")
+    ] = "",
+    match: Annotated[
+        str, typer.Option("--match", metavar="REGEX", help="Only requests in which it is found, as the log shows them.")
+    ] = "",
+    times: Annotated[int, typer.Option("--times", metavar="N", help="How often; 0 stands for always.")] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long, of latency, propagation and slow.")] = 1.0,
+    share: Annotated[float, typer.Option("--share", help="Of throttle: the share of requests, up to 1.")] = 1.0,
+    answer: Annotated[
+        str,
+        typer.Option(
+            "--answer",
+            help="Of model: throttled, unauthorised, wrong-model, balance, error, unavailable, malformed or slow.",
+        ),
+    ] = "error",
+    name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Make things go wrong in a sandbox."""
+    from reconciler.cli import sandbox_commands
+
+    wanted = sandbox_commands.Trouble(kind, on, match, times or None, seconds, share, answer)
+    sandbox_commands.fault(name, wanted, Common(json, no_color, debug))
+
+
 @sandbox.command("env")
 def sandbox_env(name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
     """Print exports with which `aws`, `curl` and the reconciler work against a sandbox."""

@@ -41,6 +41,9 @@ from reconciler.verify import Verdict
 _SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
 
 
+_NOTHING_DONE: Json = {"applied": True, "changes": [], "differing": {}, "problems": [], "queries": [], "seconds": 0.0}
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What there is to carry out: how to plan it (anew each time), whether to ask, how long to wait for the lock."""
@@ -147,9 +150,10 @@ def show(load: Load, common: Common) -> None:
             }
         )
         return
+    unreadable = {problem.address: problem.message for problem in made.problems if problem.code == "unreadable"}
     for change in made.changes:
         if change.live is None:
-            output.line(f"{change.address}: not there")
+            output.line(f"{change.address}: {unreadable.get(str(change.address), 'not there')}")
         else:
             rule = known[change.address.kind].schema.rule
             output.lines(as_text.live_lines(change.address, change.live.fields, change.live.attributes, rule))
@@ -163,12 +167,19 @@ def opened(subject: Subject, load: Load, common: Common, output: Output) -> Iter
         yield session
     except _SERVICE_ERRORS as error:
         raise ReconcilerError(
-            diagnosis.problems(error, diagnosis.Place(endpoint=_endpoint(subject.manifest)))
+            diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
         ) from error
     finally:
         session.close()
         if common.stats is not None:
-            session.write_stats(common.stats)
+            _write_stats(session, common.stats, output)
+
+
+def _write_stats(session: Session, path: Path, output: Output) -> None:
+    try:
+        session.write_stats(path)
+    except OSError as error:
+        output.note(f"The figures can not be written to {path}: {error.strerror}.")
 
 
 def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
@@ -180,7 +191,7 @@ def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan
     except _SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
         raise ReconcilerError(
-            diagnosis.problems(error, diagnosis.Place(caller=caller, endpoint=_endpoint(subject.manifest)))
+            diagnosis.problems(error, diagnosis.Scene(caller=caller, endpoint=_endpoint(subject.manifest)))
         ) from error
     return decide(seen, subject.permissions)
 
@@ -244,12 +255,16 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
     _stop_if_errored(made, output)
     if not made.work:
         if output.is_json:
-            output.data({"applied": True, "changes": [], "differing": {}, "queries": [], "seconds": session.seconds})
+            output.data(_NOTHING_DONE)
         return
+    if output.is_json and not job.yes and made.pending:
+        raise ReconcilerError([Problem("usage", "--json shows no plan to confirm", hint="give --yes with --json")])
     edge = Edge(sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds)
+    # Nothing is written before somebody agreed, the ledger included; where there is one, the lock comes first.
+    agreed = job.yes or not made.pending or (not made.context.ledger.id and _confirm(made))
     made = execute.with_ledger(session.writer, made, edge)
     caller = made.context.caller.arn or made.context.caller.user
-    with lease(session, caller or "somebody", job.lock_timeout):
+    with lease(session, output, caller or "somebody", job.lock_timeout):
         # Another apply may have ended between our look and our lock; what it did stands in the ledger.
         now = session.reader.run(ledger_store.read(made.context.manifest.name))
         if now != made.context.ledger:
@@ -258,7 +273,8 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
             if not output.is_json:
                 _print_plan(made, session, output, calls=False)
             _stop_if_errored(made, output)
-        if made.pending and not job.yes:
+            agreed = job.yes or not made.pending
+        if not agreed:
             _confirm(made)
         began = session.seconds
         with Progress(output) as progress, _stopping(session):
@@ -266,7 +282,7 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
             report = execute.execute(session.writer, made, edge, progress)
     verdicts: tuple[Verdict, ...] = ()
     if report.succeeded and queries and made.pending:
-        verdicts = verification.verify(session.writer, queries, report.attributes or execute.known_attributes(made))
+        verdicts = verification.verify(session.reader, queries, report.attributes or execute.known_attributes(made))
     _print_report(made, report, verdicts, output, session.seconds - began)
     if not report.succeeded or not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
@@ -282,7 +298,7 @@ def _stop_if_errored(made: Plan, output: Output) -> None:
 def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], output: Output, seconds: float) -> None:
     problems = [problem for result in report.results if result.error for problem in _result_problems(made, result)]
     problems += [
-        Problem("not-as-planned", f"read again, it {text}", address=str(address), hint="run plan to see what differs")
+        Problem("not-as-planned", f"read again, {text}", address=str(address), hint="run plan to see what differs")
         for address, text in report.differing.items()
     ]
     if output.is_json:
@@ -316,7 +332,7 @@ def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], outpu
 
 def _result_problems(made: Plan, result: execute.Result) -> Sequence[Problem]:
     mapping = made.change(Address("role_mappings", "ml_full_access"))
-    place = diagnosis.Place(
+    place = diagnosis.Scene(
         result.change.address,
         result.change.position,
         made.context.caller.arn or made.context.caller.user,
@@ -335,7 +351,7 @@ def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Contex
         if verdict.error is not None
         for problem in diagnosis.problems(
             verdict.error,
-            diagnosis.Place(position=verdict.query.position, caller=caller, endpoint=context.place.endpoint),
+            diagnosis.Scene(position=verdict.query.position, caller=caller, endpoint=context.place.endpoint),
         )
     ]
     if output.is_json:
@@ -365,7 +381,8 @@ def _verdict_json(verdict: Verdict) -> Json:
     }
 
 
-def _confirm(made: Plan) -> None:
+def _confirm(made: Plan) -> bool:
+    """Ask whether to go on. ReconcilerError when the answer is anything but `yes`."""
     destroys = made.counts.get(Action.DELETE, 0) + made.counts.get(Action.REPLACE, 0)
     if not sys.stdin.isatty():
         hint = "give --yes where nobody can answer"
@@ -373,6 +390,7 @@ def _confirm(made: Plan) -> None:
     question = "Make these changes" + (f", {destroys} of them deleting something" if destroys else "")
     if typer.prompt(f"{question}? Only `yes` does", default="", show_default=False) != "yes":
         raise ReconcilerError([Problem("not-confirmed", "not confirmed", hint="nothing was changed")])
+    return True
 
 
 @contextmanager

@@ -1,19 +1,20 @@
 """Keeping the lock of a manifest while a command plans, asks and writes."""
 
 import os
-import platform
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from reconciler.cli.output import Output
 from reconciler.cli.session import Session, new_id, timestamp
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import lock as locks
 from reconciler.ledger.lock import Holder, Lock
 from reconciler.model.request import Request, ServiceFailure, writes
 from reconciler.model.steps import Failed, NeverHappened
-from reconciler.runner import Flow, Runner
+from reconciler.runner import Flow, Runner, anything
 
 _RENEWALS = 10  # in one lease
 _MARGIN = 65.0  # seconds: more than a request may take, so that none outlives the lease
@@ -25,7 +26,7 @@ class Lease:
     def __init__(self, runner: Runner, lock: Lock) -> None:
         self._runner = runner
         self._lock = lock
-        self._renewed = time.monotonic()
+        self._renewed = _awake()
         self._lost = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -33,22 +34,24 @@ class Lease:
 
     def guard(self, request: Request) -> None:
         """Raise where a write could reach a service after somebody else took the lock."""
-        left = locks.LEASE - (time.monotonic() - self._renewed)
+        left = locks.LEASE - (_awake() - self._renewed)
         if writes(request) and (self._lost or left < _MARGIN):
             reason = self._lost or "the lock could not be renewed in time"
             raise ReconcilerError([Problem("lock-lost", reason, hint="run the same command again to go on")])
 
-    def end(self) -> None:
-        """Stop renewing and give the lock back."""
+    def end(self) -> str:
+        """Stop renewing and give the lock back. Returns why that did not work, or ""."""
         self._ending.set()
         self._thread.join()
-        if not self._lost:
-            self._runner.run_all([Flow("lock", locks.release(self._lock))])
+        if self._lost:
+            return ""
+        outcome = self._runner.run_all([Flow("lock", locks.release(self._lock))])["lock"]
+        return str(outcome.error) if outcome.error is not None else ""
 
     def _keep(self) -> None:
         while not self._ending.wait(locks.LEASE / _RENEWALS):
             try:
-                began = time.monotonic()
+                began = _awake()
                 self._lock = self._runner.run(locks.renew(self._lock))
                 self._renewed = began
             except Failed as error:
@@ -59,27 +62,45 @@ class Lease:
 
 
 @contextmanager
-def lease(session: Session, who: str, patience: float) -> Iterator[Lease]:
+def lease(session: Session, output: Output, who: str, patience: float) -> Iterator[Lease]:
     """Hold the lock of the session's manifest. ReconcilerError when somebody else holds it all the time."""
-    machine, process = platform.node(), os.getpid()
+    machine, process = _machine(), os.getpid()
     holder = Holder(who, timestamp(), new_id(), machine, process)
 
     def is_gone(other: Holder) -> bool:
-        return other.machine == machine and not _runs(other.process)
+        return bool(machine) and other.machine == machine and not _runs(other.process)
 
     keeper = session.keeper
     try:
         lock = session.writer.run(locks.acquire(session.manifest.name, holder, patience, is_gone))
     except NeverHappened as error:
-        hint = "wait with --lock-timeout, or free it with `reconciler unlock` when you know that nobody works"
+        hint = (
+            f"wait with --lock-timeout (after {locks.LEASE:.0f} s without a sign of life the lock is taken over), "
+            "or free it with `reconciler unlock`"
+        )
         raise ReconcilerError([Problem("locked", str(error), hint=hint)]) from error
     held = Lease(keeper, lock)
     session.guard_writes(held.guard)
     try:
         yield held
     finally:
-        session.guard_writes(lambda request: None)
-        held.end()
+        session.guard_writes(anything)
+        if left := held.end():
+            output.note(f"The lock could not be given back ({left}); it is free after {locks.LEASE:.0f} s.")
+
+
+def _machine() -> str:
+    """What tells this machine, since its start, and its processes' namespace from all others; "" when unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _awake() -> float:
+    """Seconds that also pass while the machine sleeps, where it can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _runs(process: int) -> bool:

@@ -53,7 +53,7 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
                 [Problem("usage", f"the ledger has no {unknown[0]}", address=str(unknown[0]), hint=hint)]
             )
         _confirm(consent, f"Forget {', '.join(map(str, wanted))}? Nothing is deleted")
-        with lease(session, "forget", consent.lock_timeout):
+        with lease(session, output, "forget", consent.lock_timeout):
             outcomes = session.writer.run_all(Flow(one, ledger_store.remove(ledger.rows[one])) for one in wanted)
     for outcome in outcomes.values():
         outcome.value()
@@ -72,12 +72,15 @@ def unlock(load: Load, common: Common, consent: Consent) -> None:
     with opened(subject, load, common, output) as session:
         seen = session.reader.run(locks.look(name))
         if seen is None:
-            output.line(f"{name} is not locked.")
+            _said(output, f"{name} is not locked.", {"freed": False})
             return
         _confirm(consent, f"{name} is held by {seen.holder.who} since {seen.holder.since}. Free it")
         held = locks.Lock(name, seen.holder, seen.seq_no, seen.primary_term)
         session.writer.run(locks.release(held))
-    output.line(f"{name} is free.")
+        if session.reader.run(locks.look(name)) is not None:
+            message = f"{seen.holder.who} renewed the lock meanwhile: an apply is under way"
+            raise ReconcilerError([Problem("locked", message, hint="wait for it to end")])
+    _said(output, f"{name} is free.", {"freed": True})
 
 
 def rebind(load: Load, common: Common, consent: Consent) -> None:
@@ -88,11 +91,18 @@ def rebind(load: Load, common: Common, consent: Consent) -> None:
         ledger = session.reader.run(ledger_store.read(subject.manifest.name))
         cluster = session.reader.run(find_cluster())
         if not ledger.id or ledger.cluster == cluster.uuid:
-            output.line("The ledger belongs to this cluster.")
+            _said(output, "The ledger belongs to this cluster.", {"rebound": False})
             return
         _confirm(consent, f"The ledger is of cluster {ledger.cluster}. Bind it to {cluster.uuid}")
         session.writer.run(ledger_store.rebind(replace(ledger, cluster=cluster.uuid)))
-    output.line("The ledger belongs to this cluster now.")
+    _said(output, "The ledger belongs to this cluster now.", {"rebound": True})
+
+
+def _said(output: Output, text: str, data: Json) -> None:
+    if output.is_json:
+        output.data(data)
+    else:
+        output.line(text)
 
 
 def _address(text: str) -> Address:

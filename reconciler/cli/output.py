@@ -78,4 +78,6 @@ class Output:
             self.err.print("\n".join(frames), soft_wrap=True, markup=False, highlight=False)
 
     def _console(self, terminal: bool, *, stderr: bool) -> Console:
-        return Console(stderr=stderr, no_color=self._common.no_color or None, highlight=False, force_terminal=terminal)
+        no_color = self._common.no_color or None
+        # no emoji: `:secret:` is a part of ARNs
+        return Console(stderr=stderr, no_color=no_color, highlight=False, emoji=False, force_terminal=terminal)

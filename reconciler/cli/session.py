@@ -216,7 +216,7 @@ class Session:
             raise ReconcilerError([problem])
         ca_file = target.ca_file or os.environ.get("OPENSEARCH_CA_FILE")
         endpoint = Endpoint(target.endpoint, ca_file, target.verify_certs, target.timeout or 60.0)
-        return OpenSearch(endpoint, self._signing())
+        return OpenSearch(endpoint, self._signing(), self.secrets.hide)
 
     def _signing(self) -> Callable[[str | None], Any]:
         from reconciler.transports.opensearch import signer
@@ -264,21 +264,23 @@ def new_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def ask(request: Request) -> None:
-    """A guard for commands that ask models: they read, and predict."""
-    reading_only(request)
-
-
 def _saved(load: Load) -> Saved | None:
-    if len(load.paths) != 1 or not load.paths[0].endswith(".json"):
-        return None
     path = Path(load.paths[0])
+    if len(load.paths) != 1 or not path.is_file():
+        return None
     try:
-        document = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        document = json.loads(text) if text.lstrip().startswith("{") else None
     except (OSError, ValueError, RecursionError):
         return None  # the manifest's loader says what is wrong with it
     if not isinstance(document, dict) or saved_plans.KEY not in document:
         return None
+    beside = (load.var, load.var_file, load.adopt, load.adopt_all, load.target, load.max_deletes, load.ledger)
+    if any(beside) or load.allow_lockout or load.include_adopted:
+        hint = "a saved plan has its own; give options when it is made"
+        raise ReconcilerError(
+            [Problem("usage", f"{path} is a saved plan, and options beside it would not count", hint=hint)]
+        )
     return saved_plans.load(document, str(path))
 
 

@@ -12,7 +12,7 @@ from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.canonical.policy.document import decode
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.schema import is_known
@@ -22,6 +22,8 @@ MARK = "reconciler:manifest"
 """The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
 
 _GONE = frozenset({"NoSuchEntity"})
+_INLINE = 10_240
+_INLINE_HINT = "a role may have 10,240 characters of them; attach managed policies instead"
 _TAKEN = frozenset({"EntityAlreadyExists"})
 
 
@@ -175,6 +177,15 @@ class IamRoles(Kind):
         requests += _replace_policies(name, _map(fields["inline_policies"]), {})
         yield from call_all(requests)
         yield from call(Request(Service.IAM, "DeleteRole", {"RoleName": name}, expect=_GONE))
+
+    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+        """The quota of all inline policies together, in characters without white space."""
+        documents = _map(fields.get("inline_policies")).values()
+        size = sum(policy.size(document) for document in documents if is_known(document))
+        if size > _INLINE:
+            yield Fault(
+                "iam-limit", ("inline_policies",), f"the inline policies have {size:,} characters", _INLINE_HINT
+            )
 
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         path = fields.get("path", "/")

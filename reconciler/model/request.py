@@ -74,17 +74,17 @@ class Request:
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _READING_VERBS = ("Get", "List", "Describe", "Simulate", "AssumeRole")
-_READING_PATHS = ("/_search", "/_predict", "/_count")
+_READING_POSTS = frozenset({"POST /{index}/_search", "POST /_plugins/_ml/models/{id}/_predict"})
 
 
 def writes(request: Request) -> bool:
     """Whether a request can change anything, judged by its operation alone.
 
-    Reading are AWS's Get*, List*, Describe*, Simulate* and AssumeRole; HTTP GET and HEAD; searches,
-    counts and predictions. Everything else writes.
+    Reading are AWS's Get*, List*, Describe*, Simulate* and AssumeRole; HTTP GET and HEAD; searches
+    and predictions by POST. Everything else writes.
     """
     if request.method:
-        return request.method not in ("GET", "HEAD") and not request.operation.endswith(_READING_PATHS)
+        return request.method not in ("GET", "HEAD") and request.operation not in _READING_POSTS
     return not request.operation.startswith(_READING_VERBS)
 
 

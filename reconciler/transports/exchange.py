@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from reconciler.canonical.json import Json
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Problem, ReconcilerError
 from reconciler.manifest.templates import Reference, Template, Value
 from reconciler.model.request import Answer, Lost, NoAnswer, Request, Service
 
@@ -27,7 +27,7 @@ class Threads:
     """
 
     def __init__(
-        self, transports: Mapping[Service, Transport], read_secret: Callable[[str], str], width: int = 24
+        self, transports: Mapping[Service, Transport], read_secret: Callable[[str], str], width: int = 96
     ) -> None:
         self._transports = transports
         self._read_secret = read_secret
@@ -76,8 +76,7 @@ class Threads:
 
 def _filled(value: Value, secret: Callable[[str], str]) -> Value:
     if isinstance(value, Template):
-        parts = [secret(part.name) if isinstance(part, Reference) else part for part in value.parts]
-        return "".join(parts)
+        return "".join(_part(part, secret) for part in value.parts)
     if isinstance(value, Mapping):
         return {key: _filled(member, secret) for key, member in value.items()}
     if isinstance(value, tuple):
@@ -85,6 +84,15 @@ def _filled(value: Value, secret: Callable[[str], str]) -> Value:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_filled(member, secret) for member in value]
     return value
+
+
+def _part(part: str | Reference, secret: Callable[[str], str]) -> str:
+    if isinstance(part, str):
+        return part
+    if part.namespace != "secret":
+        problem = Problem("unknown-reference", f"{part} is not known, so the request is not sent")
+        raise ReconcilerError([problem])
+    return secret(part.name)
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:

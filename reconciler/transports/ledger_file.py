@@ -121,8 +121,12 @@ class LedgerFile:
             key = str(about.get("_id") or f"history:{content.last + 1:09d}")
             if verb == "delete":
                 content.drop(key)
-            else:
-                content.put(key, _plain(next(lines)))
+                continue
+            document = _plain(next(lines))
+            if verb == "create" and key in content.documents:
+                refusal: Json = {"status": 409, "error": {"reason": f"version conflict, {key} already exists"}}
+                return Answer(200, {"errors": True, "items": [{"create": refusal}]})
+            content.put(key, document)
         self._write(content)
         return Answer(200, {"errors": False, "items": []})
 

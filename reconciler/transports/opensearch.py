@@ -34,12 +34,16 @@ class Endpoint:
 class OpenSearch:
     """One domain or cluster. `sign` makes the authentication of the caller (None) or of a role (its ARN).
 
-    It returns what opensearch-py takes as `http_auth`: a (user, password) pair or a signer.
+    It returns what opensearch-py takes as `http_auth`: a (user, password) pair or a signer. `hide` takes the
+    secrets out of the text of an answer.
     """
 
-    def __init__(self, endpoint: Endpoint, sign: Callable[[str | None], Any]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, sign: Callable[[str | None], Any], hide: Callable[[str], str] = lambda text: text
+    ) -> None:
         self._endpoint = endpoint
         self._sign = sign
+        self._hide = hide
         self._connections: dict[str | None, Urllib3HttpConnection] = {}
         self._lock = threading.Lock()
 
@@ -62,7 +66,7 @@ class OpenSearch:
             raise ReconcilerError([_untrusted(self._endpoint, str(error.info))]) from error
         except OpenSearchConnectionError as error:
             raise NoAnswer(_lost(error.info), _reason(error.info)) from error
-        return answer(int(status), text)
+        return answer(int(status), self._hide(text))
 
     def _connection(self, identity: str | None) -> Urllib3HttpConnection:
         with self._lock:
@@ -88,8 +92,11 @@ class OpenSearch:
                 http_compress=False,
                 **tls,
             )
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ReconcilerError([_untrusted(self._endpoint, str(error))]) from error
+        except ValueError as error:
+            hint = "check target.opensearch: endpoint, ca_file and auth"
+            raise ReconcilerError([Problem("unreachable", f"no connection can be made: {error}", hint=hint)]) from error
 
 
 def signer(credentials: Any, region: str) -> Urllib3AWSV4SignerAuth:

@@ -39,6 +39,13 @@ class Secrets:
         except ReconcilerError:
             return None
 
+    def hide(self, text: str) -> str:
+        """The text with every secret that was read so far taken out."""
+        for value in tuple(self._known.values()):
+            for written in {value, json.dumps(value)[1:-1]}:
+                text = text.replace(written, "***")
+        return text
+
     def _fetch(self, name: str) -> str:
         source = self._sources.get(name)
         match source:

@@ -107,7 +107,7 @@ def test_any_answer_ends_in_problems_with_codes(number: int, body: Any, before: 
     if before:
         assert run(world, WorldExchange(world)) == []
     errors = run(world, Garbled(world, number, body))
-    codes = [problem.code for error in errors for problem in diagnosis.problems(error, diagnosis.Place())]
+    codes = [problem.code for error in errors for problem in diagnosis.problems(error, diagnosis.Scene())]
     assert "internal" not in codes, errors
 
 

@@ -128,7 +128,7 @@ def _named(documents: Mapping[str, Doc], name: str) -> Doc:
     return next(document for document in documents.values() if document["name"] == name)
 
 
-@worlds_each(30)
+@worlds_each(25)
 @given(worlds(), manifests(), st.data())
 def test_a_change_behind_our_back_is_named_and_repaired(world: World, sections: Sections, data: st.DataObject) -> None:
     bench = owner(world)
@@ -150,7 +150,7 @@ def test_a_change_behind_our_back_is_named_and_repaired(world: World, sections: 
     assert before.count() == world.count()
 
 
-@worlds_each(30)
+@worlds_each(25)
 @given(worlds(), manifests(), st.integers(0, 2**16))
 def test_what_others_do_beside_us_is_no_change(world: World, sections: Sections, seed: int) -> None:
     bench = owner(world)
@@ -169,7 +169,7 @@ def test_what_others_do_beside_us_is_no_change(world: World, sections: Sections,
     assert [one["name"] for one in domain.connectors.documents.values()].count("c1") == 1
 
 
-@worlds_each(30)
+@worlds_each(25)
 @given(worlds(), manifests(), manifests(), seeds)
 def test_an_edited_manifest_converges_in_one_apply(world: World, first: Sections, second: Sections, seed: int) -> None:
     fresh, before = world.copy(), world.state()
@@ -184,7 +184,7 @@ def test_an_edited_manifest_converges_in_one_apply(world: World, first: Sections
     same(world.state(), before)
 
 
-@worlds_each(30)
+@worlds_each(25)
 @given(worlds(), manifests(most=2), seeds)
 def test_two_manifests_share_lists_and_leave_them_one_by_one(world: World, sections: Sections, seed: int) -> None:
     before = world.state()
@@ -194,7 +194,7 @@ def test_two_manifests_share_lists_and_leave_them_one_by_one(world: World, secti
         for name, mapping in shared["role_mappings"].items()
     }
     settings = {"all": {TRUSTED: [one for fields in shared["cluster_settings"].values() for one in fields[TRUSTED]]}}  # type: ignore[union-attr]
-    both: Sections = {"cluster_settings": settings, "role_mappings": mappings}  # type: ignore[dict-item]
+    both: Sections = {"cluster_settings": settings, "role_mappings": mappings}
     first, second = Bench(world, "first"), Bench(world, "second")
     same(outcome(first.apply(both)), [])
     same(outcome(second.apply(both)), [])
@@ -204,7 +204,7 @@ def test_two_manifests_share_lists_and_leave_them_one_by_one(world: World, secti
     same(world.state()["mappings"], before["mappings"])  # type: ignore[index,call-overload]
 
 
-@worlds_each(30)
+@worlds_each(25)
 @given(worlds(), manifests(most=2), seeds)
 def test_what_exists_is_adopted_only_when_told_and_then_left(world: World, sections: Sections, seed: int) -> None:
     maker = Bench(world, "maker", secrets=SECRETS)

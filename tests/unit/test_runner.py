@@ -194,7 +194,7 @@ def test_a_reading_runner_sends_no_write() -> None:
         reader.run(call(WRITE))
     assert script.sent == []
     assert reader.run(call(READ)) == OK
-    assert reader.run(call(Request(Service.OPENSEARCH, "POST /i/_search", body={}))) == OK
+    assert reader.run(call(Request(Service.OPENSEARCH, "POST /{index}/_search", {"index": "i"}, body={}))) == OK
     assert (reader.counts.reads, reader.counts.writes) == (2, 0)
 
 

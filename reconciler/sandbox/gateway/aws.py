@@ -56,7 +56,10 @@ class AwsApi:
         if self._account.throttles():
             return _error(Refusal("Throttling", "Rate exceeded", 400), speaks_json=speaks_json)
         answer = self._read(request, operation) if operation.reads else self._write(request, operation)
-        return _error(answer, speaks_json=speaks_json) if isinstance(answer, Refusal) else answer
+        if isinstance(answer, Refusal):
+            return _error(answer, speaks_json=speaks_json)
+        wrong = speaks_json and HTTPStatus(answer.status).is_client_error
+        return replace(answer, status=400) if wrong else answer  # the only one that services speaking JSON have
 
     def _read(self, request: Incoming, operation: Operation) -> Answer | Refusal:
         with self._account.as_read():

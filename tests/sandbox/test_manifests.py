@@ -1,0 +1,102 @@
+"""The manifests of the repository on the sandbox, each from empty to empty."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox.bed import Bed
+from tests.sandbox.command import MANIFESTS, TRUSTED, caller, hits, left_overs, mapping, run, settings, stats
+
+
+@dataclass(frozen=True)
+class Case:
+    """A manifest: on which flavour, of how many objects, and where in the answer the model's words are."""
+
+    flavour: str
+    objects: int
+    words: tuple[str, ...]
+
+
+CASES = {
+    "deepseek-bedrock": Case("aws", 7, ("completion",)),
+    "deepseek-sagemaker": Case("aws", 7, ("completion",)),
+    "deepseek-chat": Case("aws", 7, ("choices", "0", "message", "content")),
+    "deepseek-self-managed": Case("self-managed", 4, ("choices", "0", "message", "content")),
+}
+
+
+def test_every_manifest_is_tested() -> None:
+    assert {path.stem for path in MANIFESTS.glob("*.yaml")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_from_empty_to_empty(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    case, manifest = CASES[name], MANIFESTS / f"{name}.yaml"
+    bed: Bed = request.getfixturevalue("aws" if case.flavour == "aws" else "self_managed")
+    before, roles_before = settings(bed), roles(bed)
+
+    assert run(bed, "plan", manifest, "--detailed-exitcode").code == 2
+    applied = run(bed, "apply", manifest, "--yes")
+    assert applied.code == 0, applied.all
+    assert f"Verified: {case.objects} objects as planned, 1 of 1 query passed." in applied.out
+
+    again = run(bed, "plan", manifest, "--detailed-exitcode", "--stats", tmp_path / "plan.json")
+    assert (again.code, "No changes" in again.out) == (0, True)
+    assert stats(tmp_path / "plan.json")["requests"]["total"] <= 16
+
+    twice = run(bed, "apply", manifest, "--yes", "--stats", tmp_path / "apply.json")
+    assert twice.code == 0
+    assert stats(tmp_path / "apply.json")["requests"]["writes"] == 0
+
+    verified = run(bed, "verify", manifest, "--json")
+    assert verified.code == 0
+    assert [query["status"] for query in verified.data["queries"]] == [200]
+    assert verified.data["queries"][0]["answer"] == "You asked: hello"
+    assert said(bed, case.words, {"inputs": "hello"} if case.words == ("completion",) else CHAT) == "You asked: hello"
+
+    destroyed = run(bed, "destroy", manifest, "--yes")
+    assert destroyed.code == 0, destroyed.all
+    assert left_overs(bed) == []
+    assert (settings(bed), roles(bed)) == (before, roles_before)
+    assert case.flavour != "aws" or mapping(bed) is None
+
+
+CHAT = {"messages": [{"role": "user", "content": "hello"}]}
+
+
+def said(bed: Bed, words: tuple[str, ...], parameters: Mapping[str, Any]) -> Any:
+    """What the one model there is answers, where its answer has the words."""
+    (model,) = hits(bed, "/_plugins/_ml/models")
+    path = f"/_plugins/_ml/models/{model['_id']}/_predict"
+    answer = bed.ask("POST", path, by=caller(bed), content={"parameters": parameters})
+    found = answer.json()["inference_results"][0]["output"][0]["dataAsMap"]
+    for word in words:
+        found = found[int(word) if word.isdigit() else word]
+    return found
+
+
+def roles(bed: Bed) -> set[str]:
+    return {role["RoleName"] for role in bed.aws("iam").list_roles()["Roles"]}
+
+
+def test_side_by_side_they_share_lists_and_one_leaves_without_harm(aws: Bed) -> None:
+    bedrock, sagemaker, chat = (MANIFESTS / f"deepseek-{name}.yaml" for name in ("bedrock", "sagemaker", "chat"))
+    before = settings(aws).get(TRUSTED, [])
+    for manifest in (bedrock, sagemaker, chat):
+        applied = run(aws, "apply", manifest, "--yes")
+        assert applied.code == 0, applied.all
+    assert len(mapping(aws)["backend_roles"]) == 3
+    endpoints = [r"bedrock-runtime\.us-east-1\.amazonaws", r"runtime\.sagemaker\.us-east-1\.amazonaws", r"api\.deepseek"]
+    wanted = [rf"^https://{endpoint}\.com/.*$" for endpoint in endpoints]
+    assert sorted(settings(aws)[TRUSTED]) == sorted([*before, *wanted])
+
+    destroyed = run(aws, "destroy", chat, "--yes")
+    assert destroyed.code == 0, destroyed.all
+    assert sorted(settings(aws)[TRUSTED]) == sorted([*before, *wanted[:2]])
+    assert len(mapping(aws)["backend_roles"]) == 2
+    for manifest in (bedrock, sagemaker):
+        assert run(aws, "plan", manifest, "--detailed-exitcode").code == 0
+        assert run(aws, "verify", manifest).code == 0
