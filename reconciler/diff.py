@@ -143,12 +143,13 @@ def _members(path: Path, rule: Rule, live: Sequence[Value], wanted: Sequence[Val
                 yield _changed(path, rule, None, value)
         return
     from deepdiff import DeepDiff
+    from deepdiff.helper import notpresent
 
     found = DeepDiff(before, after, view="tree", verbose_level=2)
     for one in sorted((leaf for leaves in found.values() for leaf in leaves), key=lambda leaf: str(leaf.path())):
         inner = tuple(one.path(output_format="list"))
-        absent = (one.t1 if str(one.t1) != "not present" else None, one.t2 if str(one.t2) != "not present" else None)
-        yield FieldChange((*path, *inner), *absent)
+        pair = (None if one.t1 is notpresent else one.t1, None if one.t2 is notpresent else one.t2)
+        yield FieldChange((*path, *inner), *pair)
 
 
 def _policy(path: Path, live: Value, wanted: Value) -> Iterator[FieldChange]:

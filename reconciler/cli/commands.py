@@ -315,7 +315,7 @@ def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], outpu
                     for result in report.results
                 ],
                 "differing": {str(address): text for address, text in report.differing.items()},
-                "problems": [problem_json(problem) for problem in problems],
+                "problems": [problem_json(problem) for problem in (*problems, *_failed(verdicts))],
                 "queries": [_verdict_json(verdict) for verdict in verdicts],
                 "seconds": round(seconds, 3),
             }
@@ -359,7 +359,7 @@ def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Contex
             {
                 "passed": all(verdict.passed for verdict in verdicts),
                 "queries": [_verdict_json(verdict) for verdict in verdicts],
-                "problems": [problem_json(problem) for problem in problems],
+                "problems": [problem_json(problem) for problem in (*problems, *_failed(verdicts))],
             }
         )
         return
@@ -367,6 +367,15 @@ def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Contex
     output.problems(problems)
     passed = sum(verdict.passed for verdict in verdicts)
     output.line(f"{passed} of {len(verdicts)} queries passed." if verdicts else "The manifest has no queries.")
+
+
+def _failed(verdicts: Sequence[Verdict]) -> list[Problem]:
+    """A problem for each query that was answered, but not as expected."""
+    return [
+        Problem("query-failed", verdict.reason, verdict.query.position, f"verify.queries.{verdict.query.name}")
+        for verdict in verdicts
+        if not verdict.passed and verdict.error is None
+    ]
 
 
 def _verdict_json(verdict: Verdict) -> Json:

@@ -61,13 +61,6 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object that could not be read, and why. It is neither there nor absent."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """What the ledger knows of one owned object.
 

@@ -102,9 +102,3 @@ def until(
         began = reply.clock - pause if began is None else began
         waited = reply.clock - began
         pause = min(pause * 1.3, every * 5)
-
-
-def finished(value: T) -> Steps[T]:
-    """Steps that have nothing to do and return `value`."""
-    yield from ()
-    return value

@@ -1,6 +1,6 @@
 """Looking: who calls, what answers, what the ledger says, and what is live. Nothing here writes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler import ledger as ledger_store
@@ -16,6 +16,12 @@ from reconciler.model.steps import Failed, Steps, call
 from reconciler.plan.plan import Caller, Cluster, Context
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
+
+
+_TARGET_NEEDS = {
+    "domain_arn": "target.opensearch.domain, and target.aws",
+    "endpoint": "target.opensearch.endpoint",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,8 @@ def introduce(runner: Runner, question: Question) -> Context:
 def survey(runner: Runner, question: Question, context: Context, desired: Mapping[Address, Desired]) -> Survey:
     """Read everything the manifest and the ledger name, all kinds side by side."""
     resolved = {address: with_target(one, context.place) for address, one in desired.items()}
+    if unknown := list(_unknown_target(resolved.values())):
+        raise ReconcilerError(unknown)
     sought = _sought(context, resolved)
     flows = [Flow(kind, context.kinds[kind].read(ones, context.place)) for kind, ones in sought.items()]
     outcomes = runner.run_all(flows)
@@ -113,6 +121,16 @@ def with_target(desired: Desired, place: Place) -> Desired:
 
     fields = {name: resolve(value, lookup) for name, value in desired.fields.items()}
     return replace(desired, fields=fields)
+
+
+def _unknown_target(desired: Iterable[Desired]) -> Iterator[Problem]:
+    """References to what the target does not say, and nobody will ever know."""
+    for one in desired:
+        for path, reference in references(one.fields):
+            if reference.namespace == "target":
+                needs = _TARGET_NEEDS.get(reference.name, f"target.aws.{reference.name}")
+                message, hint = f"the target has no {reference.name}", f"state {needs}"
+                yield Problem("unknown-reference", message, one.position, f"{one.address}.{path[0]}", hint)
 
 
 def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, list[Sought]]:
@@ -200,7 +218,7 @@ def _place(question: Question, caller: Caller) -> Place:
         partition=(aws and aws.partition) or partition or "aws",
         domain=(opensearch and opensearch.domain) or "",
         endpoint=(opensearch and opensearch.endpoint) or "",
-        managed=bool(opensearch and isinstance(opensearch.auth, SigV4Auth)),
+        managed=bool(opensearch and (opensearch.domain or isinstance(opensearch.auth, SigV4Auth))),
     )
 
 
@@ -217,6 +235,9 @@ def _guard(manifest: Manifest, caller: Caller, cluster: Cluster, found: Ledger) 
                 )
             ]
         )
+    if found.account and caller.account and found.account != caller.account:
+        message = f"the ledger is of account {found.account}, the credentials are of {caller.account}"
+        raise ReconcilerError([Problem("wrong-account", message, hint="use credentials of the right account")])
     if found.cluster and cluster.uuid and found.cluster != cluster.uuid:
         raise ReconcilerError(
             [

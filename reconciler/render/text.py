@@ -6,6 +6,7 @@ from itertools import groupby
 from rich.text import Text
 
 from reconciler.canonical import policy
+from reconciler.errors import Severity
 from reconciler.execute import Report, Result, Status
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change, FieldChange, count
@@ -97,6 +98,9 @@ def one_change(plan: Plan, change: Change) -> Iterator[Text]:
 def summary(plan: Plan, requests: int, seconds: float) -> Text:
     """The last line of a plan."""
     unchanged = plan.counts.get(Action.NO_OP, 0)
+    if plan.errored:
+        errors = sum(problem.severity is Severity.ERROR for problem in plan.problems)
+        return Text(f"{errors:,} {_plural(errors, 'error')}: nothing can be applied.", "bold red")
     if not plan.pending:
         if not plan.changes:
             return Text("No changes: the manifest has no objects.", "bold")
