@@ -355,9 +355,15 @@ def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
 
 
 def _ours(kind: Kind, row: Row | None, live: Live) -> Row | None:
-    """The row of a shared object with what a write that was never heard of may have left: all of it is ours."""
-    if row is None or not kind.schema.shared:
-        return row
+    """The row with what a write that was never heard of may have left: all of it is ours.
+
+    What the service never shows is not known to have been sent.
+    """
+    if row is None:
+        return None
+    if not kind.schema.shared:
+        meant = {name: value for name, value in row.meant.items() if name not in kind.schema.write_only}
+        return replace(row, applied={**meant, **row.applied})
     applied = dict(row.applied)
     for name, value in row.meant.items():
         rule = kind.schema.rule.member(name)

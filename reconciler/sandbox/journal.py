@@ -145,7 +145,9 @@ def _user(encoded: str) -> str:
 
 def _judged(server: str, request: Incoming, answer: Answer | None, fault: str) -> tuple[str, str, str]:
     """Which layer decided, by which rule, with which reason."""
-    if answer is None or fault == "throttle":
+    if answer is None:
+        return ("fault", fault, "") if fault else ("sandbox", "", "it broke: see its daemon.log")
+    if fault == "throttle":
         return "fault", fault, ""
     code, reason = _error(answer) if answer.status >= 400 else ("", "")
     if reason in _SIGNATURE_MESSAGES or (server != DOMAIN and _SIGNATURE_CODES.fullmatch(code)):

@@ -22,12 +22,14 @@ def watched(server: str, handle: Handle, journal: Journal, faults: Faults) -> Ha
             if fault.kind == "latency":
                 await asyncio.sleep(fault.seconds)
         kinds = {fault.kind for fault in met}
-        answer = throttled(server, request) if "throttle" in kinds else await handle(request)
-        dropped = "drop" in kinds
-        taken = (time.perf_counter() - began) * 1000
-        journal.add(server, request, None if dropped else answer, taken, names)
-        if dropped:
-            raise Dropped
-        return answer
+        answer: Answer | None = None
+        try:
+            answer = throttled(server, request) if "throttle" in kinds else await handle(request)
+            if "drop" in kinds:
+                answer = None
+                raise Dropped
+            return answer
+        finally:
+            journal.add(server, request, answer, (time.perf_counter() - began) * 1000, names)
 
     return handle_watched

@@ -23,7 +23,7 @@ class Case:
 CASES = {
     "deepseek-bedrock": Case("aws", 7, ("completion",)),
     "deepseek-sagemaker": Case("aws", 7, ("completion",)),
-    "deepseek-chat": Case("aws", 7, ("choices", "0", "message", "content")),
+    "deepseek-chat": Case("aws", 6, ("choices", "0", "message", "content")),
     "deepseek-self-managed": Case("self-managed", 4, ("choices", "0", "message", "content")),
 }
 

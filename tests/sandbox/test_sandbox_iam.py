@@ -151,7 +151,7 @@ def padded(characters: int) -> str:
     """A policy of so many characters that count, and many that do not."""
     document = {"Version": "2012-10-17", "Statement": [{**allowing("s3:*"), "Sid": "x"}]}
     missing = characters - len("".join(json.dumps(document).split()))
-    document["Statement"][0]["Sid"] += "x" * missing  # type: ignore[index, operator]
+    document["Statement"][0]["Sid"] += "x" * missing  # type: ignore[index]
     return json.dumps(document, indent=8)
 
 
@@ -225,7 +225,7 @@ def test_fifty_tags_whose_keys_have_no_case(bed: Bed) -> None:
     assert reserved[:2] == (400, "InvalidInput")
 
 
-BAD_VALUES = {
+BAD_VALUES: dict[str, tuple[dict[str, Any], str, str]] = {
     "long name": ({"RoleName": "x" * 65}, "'roleName'", "less than or equal to 64"),
     "name": ({"RoleName": "a b"}, "specified value for roleName", "+=,.@_-"),
     "path": ({"Path": "team"}, "specified value for path", "begin and end with /"),

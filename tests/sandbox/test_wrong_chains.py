@@ -43,7 +43,7 @@ ML = "/_plugins/_ml"
 DEPLOYED_WITHIN = 20.0  # seconds
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):
     """A step that failed: at which layer, with which status, in which words; `failure` is what the tool would see."""
 

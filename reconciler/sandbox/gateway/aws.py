@@ -58,7 +58,7 @@ class AwsApi:
         answer = self._read(request, operation) if operation.reads else self._write(request, operation)
         if isinstance(answer, Refusal):
             return _error(answer, speaks_json=speaks_json)
-        wrong = speaks_json and HTTPStatus(answer.status).is_client_error
+        wrong = speaks_json and 400 <= answer.status < 500
         return replace(answer, status=400) if wrong else answer  # the only one that services speaking JSON have
 
     def _read(self, request: Incoming, operation: Operation) -> Answer | Refusal:
