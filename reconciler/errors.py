@@ -132,7 +132,9 @@ CODES: dict[str, Code] = {
         "Remove prevent_destroy, or undo the change.",
         "plan",
     ),
-    "too-many-deletes": Code("The plan deletes more than --max-deletes allows.", "Look at it; raise the number.", "plan"),
+    "too-many-deletes": Code(
+        "The plan deletes more than --max-deletes allows.", "Look at it; raise the number.", "plan"
+    ),
     "lockout": Code("The plan takes the caller's own access away.", "Give --allow-lockout if it is meant.", "plan"),
     "missing-grant": Code("The caller lacks a permission the plan needs.", "Give it to the identity named.", "plan"),
     "not-mapped": Code(

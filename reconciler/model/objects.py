@@ -66,7 +66,8 @@ class Row:
 
     `applied` are the fields as last applied (secrets as references); `prior` are, for shared objects, the
     values found there before the first apply, or None when the object did not exist; `fingerprints` maps a
-    secret's name to its salted hash; `lifecycle` is what the manifest said of its end; `intent` is what was about to be done when nothing was heard since.
+    secret's name to its salted hash; `lifecycle` is what the manifest said of its end; `intent` is what was
+    about to be done when nothing was heard since.
     """
 
     address: Address

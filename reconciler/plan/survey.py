@@ -17,7 +17,6 @@ from reconciler.plan.plan import Caller, Cluster, Context
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
 
-
 _TARGET_NEEDS = {
     "domain_arn": "target.opensearch.domain, and target.aws",
     "endpoint": "target.opensearch.endpoint",

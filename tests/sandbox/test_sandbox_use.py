@@ -1,4 +1,4 @@
-"""What one can do with a running sandbox: read its log, make things go wrong, reset it, use it in tests of one's own."""
+"""What one can do with a running sandbox: read its log, make things go wrong, reset it, test with it."""
 
 import json
 import os
@@ -293,7 +293,7 @@ def test_reset(aws: Bed) -> None:
 def node_of(folder: Path) -> int:
     """The process id of the node in a folder; 0 when there is none."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and f"path.home={folder}".encode() in read(entry / "cmdline").split(b"\0-D"):
+        if entry.name.isdigit() and f"opensearch.path.home={folder}".encode() in read(entry / "cmdline").split(b"\0-D"):
             return int(entry.name)
     return 0
 
@@ -315,22 +315,16 @@ def test_memory(aws: Bed) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of its own for sandboxes, with a folder for all that is temporary."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    for level in (temporary, *temporary.parents):
-        if level.stat().st_uid == os.geteuid():
-            level.chmod(level.stat().st_mode | 0o711)
+    """A home of its own for sandboxes, stopped at the end."""
     monkeypatch.setenv("RECONCILER_SANDBOX_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    yield tmp_path
+    yield tmp_path / "home"
     for name in lifecycle.names():
         lifecycle.down(name)
 
 
 PROJECT = """
-import ssl, urllib.request, base64, pytest
+import base64, pathlib, ssl, urllib.request, pytest
+from reconciler.sandbox import lifecycle
 
 def ask(sandbox, method, path):
     request = urllib.request.Request(sandbox.url + path, method=method)
@@ -345,8 +339,8 @@ def test_each_test_finds_it_new(opensearch_sandbox, turn):
 """
 
 
-def test_the_pytest_plugin_in_another_project(home: Path) -> None:
-    project = home / "project"
+def test_the_pytest_plugin_in_another_project(home: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
     project.mkdir()
     (project / "test_mine.py").write_text(PROJECT)
     (project / "pytest.ini").write_text("[pytest]\nopensearch_sandbox_flavour = self-managed\n")
@@ -354,8 +348,9 @@ def test_the_pytest_plugin_in_another_project(home: Path) -> None:
     done = subprocess.run([*command, "."], cwd=project, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
-    assert lifecycle.names() == ()
-    assert list((home / "temporary").iterdir()) == []
+    assert list(home.iterdir()) == []
+    node = Path((project / "node").read_text())
+    assert (node.exists(), node_of(node)) == (False, 0)
 
 
 def test_the_pytest_plugin_is_light_until_it_is_asked_for() -> None:
@@ -377,5 +372,4 @@ def test_killed_it_takes_the_node_along_and_status_cleans_up(home: Path) -> None
     assert node.exists()
     assert lifecycle.status("doomed") is None
     assert not node.exists()
-    assert list((home / "home").iterdir()) == []
-    assert list((home / "temporary").iterdir()) == []
+    assert list(home.iterdir()) == []

@@ -88,8 +88,8 @@ def rows(bed: Bed) -> list[dict[str, Any]]:
     return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
 
 
-@pytest.mark.parametrize("time", range(3))
-def test_two_applies_of_one_manifest_make_everything_once(self_managed: Bed, tmp_path: Path, time: int) -> None:
+@pytest.mark.parametrize("_", range(3))
+def test_two_applies_of_one_manifest_make_everything_once(self_managed: Bed, tmp_path: Path, _: int) -> None:
     path = manifest(tmp_path, "one", "somebody")
     both = [start(self_managed, "apply", path, "--yes", "--lock-timeout", "120") for _ in range(2)]
     results = [ended(one) for one in both]

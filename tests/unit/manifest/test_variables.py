@@ -56,7 +56,8 @@ def test_what_is_given_wins_over_the_environment_and_that_over_the_default(
     ],
 )
 def test_text_becomes_what_the_type_says(load_text: LoadText, declared: str, given: Json, expected: Json) -> None:
-    text = f"manifest: m\nvariables:\n  x: {declared}\nverify: {{queries: {{q: {{raw: {{path: /, body: {{value: '${{var.x}}'}}}}}}}}}}\n"
+    query = "{raw: {path: /, body: {value: '${var.x}'}}}"
+    text = f"manifest: m\nvariables:\n  x: {declared}\nverify: {{queries: {{q: {query}}}}}\n"
     manifest = load_text(text, inputs=Inputs({"x": given}))
     assert manifest.verify[0].body["body"] == {"value": expected}
 
