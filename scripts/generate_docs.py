@@ -328,7 +328,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         (f"change {_link(signed)} with `sign_as`", f"{_codes(('sts:AssumeRole',))} on that role"),
         (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below"),
         ("read the ledger", _codes(("es:ESHttpGet",))),
-        ("write the ledger", _codes(("es:ESHttpPost", "es:ESHttpPut"))),
+        ("write the ledger and its lock", _codes(("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"))),
         ("verify", _codes(("es:ESHttpPost",))),
         ("secrets of AWS Secrets Manager", _codes(("secretsmanager:GetSecretValue",))),
         ("`target.aws.assume_role`", f"{_codes(('sts:AssumeRole',))} on that role, which then is the caller"),
@@ -343,9 +343,9 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below"),
         ("every command: `GET /`", _codes(("cluster:monitor/main",))),
         ("every command: `GET /_plugins/_security/authinfo`", "being known is enough"),
-        (f"read the ledger, the index `{INDEX}`", _codes(("indices:data/read/search",))),
+        (f"read the ledger, the index `{INDEX}`", _codes(("indices:data/read/search", "indices:data/read/get"))),
         (
-            f"write the ledger, the index `{INDEX}`",
+            f"write the ledger and its lock, the index `{INDEX}`",
             _codes(
                 (
                     "indices:admin/create",
