@@ -105,7 +105,7 @@ def summary(plan: Plan, requests: int, seconds: float) -> Text:
         if not plan.changes:
             return Text("No changes: the manifest has no objects.", "bold")
         text = (
-            f"No changes: {unchanged:,} {_plural(unchanged, 'object')} match ({requests:,} requests, {seconds:.1f} s)."
+            f"No changes: {unchanged:,} {_plural(unchanged, 'object matches', 'objects match')} ({requests:,} requests, {seconds:.1f} s)."
         )
         return Text(text, "bold green")
     line = Text.assemble(("Plan: ", "bold"), count(plan.counts), f"; {unchanged:,} unchanged.")
