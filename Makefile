@@ -36,6 +36,14 @@ check: venv ## Lint, check format, types and imports, and run each test file alo
 	@$(BIN)/lint-imports --no-logo
 	@scripts/each-test-alone tests/unit tests/properties
 
+.PHONY: faults
+faults: venv ## Inject every class of fault at every request of an apply, and count what came of it
+	@$(BIN)/python -m tests.campaigns.faults
+
+.PHONY: campaign
+campaign: venv ## Run the properties with large numbers (an hour or more)
+	@$(BIN)/python -m pytest -q --hypothesis-profile=campaign --timeout=7200 tests/properties
+
 .PHONY: demo
 demo: setup ## Show the whole chain on this machine, without an account
 	@scripts/demo

@@ -104,9 +104,8 @@ def summary(plan: Plan, requests: int, seconds: float) -> Text:
     if not plan.pending:
         if not plan.changes:
             return Text("No changes: the manifest has no objects.", "bold")
-        text = (
-            f"No changes: {unchanged:,} {_plural(unchanged, 'object matches', 'objects match')} ({requests:,} requests, {seconds:.1f} s)."
-        )
+        objects = f"{unchanged:,} {_plural(unchanged, 'object matches', 'objects match')}"
+        text = f"No changes: {objects} ({requests:,} requests, {seconds:.1f} s)."
         return Text(text, "bold green")
     line = Text.assemble(("Plan: ", "bold"), count(plan.counts), f"; {unchanged:,} unchanged.")
     if plan.widening:

@@ -23,7 +23,7 @@ DOMAIN, AWS, MODELS = "domain", "aws", "models"
 _REASON = 300  # characters
 _SUBJECTS = ("RoleArn", "RoleName", "UserName", "PolicyArn", "SecretId", "Name")
 _SIGNATURE_MESSAGES = frozenset(fault.value for fault in Fault)
-_ACTION = re.compile(r"is not authorized to perform: (\S+)")
+_ACTION = re.compile(r"User: \S+ is not authorized to perform: (\S+)")
 _PERMISSION = re.compile(r"no permissions for \[([^\]]+)\]")
 _SIGNATURE_CODES = re.compile(r".*(?:Signature|Token|UnrecognizedClient|ClientTokenId|MissingAuthentication).*")
 _XML = {name: re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code", "Message")}
@@ -152,7 +152,7 @@ def _judged(server: str, request: Incoming, answer: Answer | None, fault: str) -
     code, reason = _error(answer) if answer.status >= 400 else ("", "")
     if reason in _SIGNATURE_MESSAGES or (server != DOMAIN and _SIGNATURE_CODES.fullmatch(code)):
         return "signature", code, reason
-    if refused := _ACTION.search(reason):
+    if refused := _ACTION.match(reason):
         layer = "trust policy" if refused[1] == "sts:AssumeRole" else "access policy" if _by_domain(reason) else "IAM"
         return layer, refused[1], reason
     if code == "security_exception" or (server == DOMAIN and answer.status == 401):

@@ -89,8 +89,8 @@ def test_side_by_side_they_share_lists_and_one_leaves_without_harm(aws: Bed) -> 
         applied = run(aws, "apply", manifest, "--yes")
         assert applied.code == 0, applied.all
     assert len(mapping(aws)["backend_roles"]) == 3
-    endpoints = [r"bedrock-runtime\.us-east-1\.amazonaws", r"runtime\.sagemaker\.us-east-1\.amazonaws", r"api\.deepseek"]
-    wanted = [rf"^https://{endpoint}\.com/.*$" for endpoint in endpoints]
+    hosts = (r"bedrock-runtime\.us-east-1\.amazonaws", r"runtime\.sagemaker\.us-east-1\.amazonaws", r"api\.deepseek")
+    wanted = [rf"^https://{host}\.com/.*$" for host in hosts]
     assert sorted(settings(aws)[TRUSTED]) == sorted([*before, *wanted])
 
     destroyed = run(aws, "destroy", chat, "--yes")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox.bed import Bed
-from tests.sandbox.test_main_job import run
+from tests.sandbox.command import run
 
 README = Path(__file__).parents[2] / "README.md"
 

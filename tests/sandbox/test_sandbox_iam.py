@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from reconciler.errors import ReconcilerError
 from reconciler.sandbox import lifecycle
 from reconciler.sandbox.settings import ACCOUNT, AUTOMATION_ARN, DOMAIN_ARN
 from tests.sandbox.bed import Bed, policy
@@ -34,10 +34,9 @@ def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[int, str, str]
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"], answer["Error"]["Message"]
 
 
-def switch(bed: Bed, **switches: Any) -> httpx.Response:
+def switch(bed: Bed, **switches: Any) -> None:
     """Turn the sandbox's switches."""
-    token = {"authorization": f"Bearer {bed.info.settings.control_token}"}
-    return httpx.post(f"{bed.info.endpoints.control}/faults", json=switches, headers=token, trust_env=False)
+    lifecycle.switch(bed.name, switches)
 
 
 def trusted(bed: Bed, role: str) -> Any:
@@ -445,7 +444,7 @@ def test_pages(aws: Bed) -> None:
 
 
 def test_what_is_new_counts_after_a_while(aws: Bed) -> None:
-    assert switch(aws, propagation_delay_s=1.0, stale_reads_s=0).status_code == 200
+    switch(aws, propagation_delay_s=1.0, stale_reads_s=0)
     iam, sts = aws.aws("iam"), aws.aws("sts")
     role = aws.role("new", allowing("es:ESHttpGet", f"{DOMAIN_ARN}/*"))
     asked = {"RoleArn": role, "RoleSessionName": "session"}
@@ -471,7 +470,7 @@ def test_what_is_new_counts_after_a_while(aws: Bed) -> None:
 
 
 def test_reads_are_stale_for_a_while(aws: Bed) -> None:
-    assert switch(aws, propagation_delay_s=1.0).status_code == 200
+    switch(aws, propagation_delay_s=1.0)
     iam = aws.aws("iam")
     aws.role("new")
     assert refusal(iam.get_role, RoleName="new")[1] == "NoSuchEntity"
@@ -490,7 +489,7 @@ def test_reads_are_stale_for_a_while(aws: Bed) -> None:
 
 
 def test_throttling(aws: Bed) -> None:
-    assert switch(aws, throttle=0.3).status_code == 200
+    switch(aws, throttle=0.3)
     iam = aws.aws("iam")
 
     def said() -> str:
@@ -504,10 +503,10 @@ def test_throttling(aws: Bed) -> None:
     assert set(answers) == {"", "Throttling: Rate exceeded"}
     throttled = len(list(filter(None, answers)))
     assert 15 <= throttled <= 45
-    assert switch(aws, throttle=1).status_code == 200
+    switch(aws, throttle=1)
     assert refusal(aws.aws("sts").get_caller_identity)[1] == "Throttling"
     assert refusal(aws.aws("secretsmanager").list_secrets)[1] == "ThrottlingException"
-    assert switch(aws, throttle=0).status_code == 200
+    switch(aws, throttle=0)
     assert iam.list_roles()
 
 
@@ -521,6 +520,5 @@ def test_throttling(aws: Bed) -> None:
     ],
 )
 def test_switches_that_are_none(aws_sandbox: Bed, switches: dict[str, Any], said: str) -> None:
-    answer = switch(aws_sandbox, **switches)
-    assert answer.status_code == 400
-    assert said in answer.json()["message"]
+    with pytest.raises(ReconcilerError, match=said):
+        switch(aws_sandbox, **switches)

@@ -238,7 +238,7 @@ BAD = {
     "no answer": (("fault", "model", "--on", "api.cohere.ai", "--answer", "x"), "api.cohere.ai has no answer 'x'"),
     "no share": (("fault", "throttle", "--share", "2"), "share is a number above 0 and up to 1"),
     "no pattern": (("fault", "drop", "--match", "("), "is no pattern"),
-    "no seconds": (("fault", "propagation", "--seconds", "-1"), "propagation_delay_s is a number of seconds"),
+    "no seconds": (("fault", "propagation", "--seconds", "-1"), "propagation_delay_s is a number"),
     "no flavour": (("up", "--flavour", "x"), "no flavour is called x"),
 }
 
@@ -336,6 +336,8 @@ def ask(sandbox, method, path):
 def test_each_test_finds_it_new(opensearch_sandbox, turn):
     assert opensearch_sandbox.flavour == "self-managed"
     assert ask(opensearch_sandbox, "PUT", "/mine") == 200
+    node = lifecycle.status(opensearch_sandbox.name).settings.node_folder
+    pathlib.Path("node").write_text(str(node))
 """
 
 

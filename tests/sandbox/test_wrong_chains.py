@@ -159,9 +159,9 @@ class Run:
             return self.aws(call["aws"], **given)
         if "domain" in call:
             return self.domain(call["domain"], **given)
-        token = {"authorization": f"Bearer {self.bed.info.settings.control_token}"}
-        url = f"{self.bed.info.endpoints.control}/faults"
-        return httpx.post(url, json=self.filled(call["switch"]), headers=token, trust_env=False).raise_for_status()
+        if "steer" in call:
+            return lifecycle.steer(self.bed.name, call["steer"], call["answer"], times=None)
+        return lifecycle.switch(self.bed.name, self.filled(call["switch"]))
 
     def _credentials(self, by: str) -> Credentials:
         if by == "automation":

@@ -82,6 +82,7 @@ def test_settings_go_back_to_what_somebody_had_set_and_lists_to_what_they_were()
     unset = "plugins.ml_commons.rag_pipeline_feature_enabled"
     live = Live("ml", "", {lists: ["^a$"], scalar: "true", unset: "true"}, detail={scalar: "true"})
     prior = KINDS["cluster_settings"].prior(live, [lists, scalar, unset])
+    assert prior is not None
     assert {name: prior[name] for name in (lists, scalar, unset)} == {lists: ["^a$"], scalar: "true", unset: None}
 
 

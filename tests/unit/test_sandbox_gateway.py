@@ -293,6 +293,39 @@ def test_identity_policies_decide_calls(aws: Aws) -> None:
     assert aws("GetCallerIdentity", reader).status == 200
 
 
+def test_the_calls_own_condition_keys(aws: Aws) -> None:
+    def make(by: Credentials, name: str, **tags: str) -> Answer:
+        given = {f"Tags.member.1.{part}": value for key, text in tags.items() for part, value in _tag(key, text)}
+        return aws("CreateRole", by, RoleName=name, AssumeRolePolicyDocument=trusting({"AWS": ACCOUNT}), **given)
+
+    def _tag(key: str, value: str) -> tuple[tuple[str, str], ...]:
+        return ("Key", key), ("Value", value)
+
+    tagged = {"Condition": {"StringEquals": {"aws:RequestTag/Team": "search"}}}
+    own = {"Condition": {"StringEquals": {"iam:ResourceTag/Team": "search"}}}
+    allowed = (allowing("iam:CreateRole") | tagged, allowing("iam:TagRole") | tagged, allowing("iam:DeleteRole") | own)
+    by = aws.assume(aws.role("by", None, *allowed))
+    refused(make(by, "untagged"), 403, "AccessDenied")
+    refused(make(by, "other", team="sales"), 403, "AccessDenied")
+    assert make(by, "mine", Team="search").status == 200
+    make(AUTOMATION, "theirs", Team="sales")
+    refused(aws("DeleteRole", by, RoleName="theirs"), 403, "AccessDenied")
+    assert aws("DeleteRole", by, RoleName="mine").status == 200
+    creator = aws.assume(aws.role("creator", None, allowing("iam:CreateRole")))
+    assert "iam:TagRole" in refused(make(creator, "tagged", Team="search"), 403, "AccessDenied")
+
+
+def test_sessions_that_a_trust_policy_names_die_with_their_role(aws: Aws) -> None:
+    aws.role("ci")
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/session"
+    target = aws.role("target", {"AWS": session})
+    aws.assume(target, aws.assume(f"{ROLES}/ci"))
+    aws("DeleteRole", RoleName="ci")
+    again = aws.assume(aws.role("ci"))
+    refused(aws("AssumeRole", again, RoleArn=target, RoleSessionName="session"), 403, "AccessDenied")
+    assert "AROA" in text(aws("GetRole", RoleName="target"), "AssumeRolePolicyDocument")
+
+
 def test_an_explicit_deny_is_named(aws: Aws) -> None:
     deny = {"Effect": "Deny", "Action": "iam:GetRole", "Resource": "*"}
     role = aws.assume(aws.role("r", None, allowing("iam:*"), deny))

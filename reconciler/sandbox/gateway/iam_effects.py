@@ -77,10 +77,15 @@ def orphan(account: Account, arn: str, unique_id: str) -> None:
 
     Another principal of the same ARN is not the one that was trusted (reference_policies_elements_principal).
     """
+    sessions = f"arn:{PARTITION}:sts::{ACCOUNT}:assumed-role/{arn.rpartition('/')[2]}/"
+
+    def settled(name: str) -> str:
+        if ":role/" in arn and name.startswith(sessions):
+            return f"{unique_id}:{name.removeprefix(sessions)}"
+        return unique_id if name == arn else name
+
     for role in account.roles():
-        role.assume_role_policy_document = with_principals(
-            role.assume_role_policy_document, lambda name: unique_id if name == arn else name
-        )
+        role.assume_role_policy_document = with_principals(role.assume_role_policy_document, settled)
 
 
 def with_principals(document: str, replaced: Callable[[str], str]) -> str:

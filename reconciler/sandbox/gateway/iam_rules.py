@@ -94,10 +94,12 @@ def trusts_domain(account: Account, role_arn: str) -> bool:
 
 def authorised(operation: Operation, account: Account) -> Refusal | None:
     """Identity policies must allow the call (reference_policies_evaluation-logic)."""
-    resource = _resource(operation, account)
-    question = Question(operation.action, resource, context_of(operation.caller, operation.region))
-    message = unauthorised(account, operation.caller, question)
-    return Refusal("AccessDenied", message) if message else None
+    return _unless_allowed(operation, account, operation.action)
+
+
+def tags_authorised(operation: Operation, account: Account) -> Refusal | None:
+    """Making a role with tags is tagging it, too (id_tags_roles)."""
+    return _unless_allowed(operation, account, "iam:TagRole") if operation.members("Tags.member.N.Key") else None
 
 
 def principals_exist(operation: Operation, account: Account) -> Refusal | None:
@@ -172,6 +174,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         limits.path_fits,
         limits.description_fits,
         limits.session_length_fits,
+        tags_authorised,
         limits.tags_fit,
         limits.trust_is_policy,
         limits.trust_fits,
@@ -212,6 +215,30 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 }
 
 
+def _unless_allowed(operation: Operation, account: Account, action: str) -> Refusal | None:
+    context = {**context_of(operation.caller, operation.region), **_iam_context(operation, account)}
+    message = unauthorised(account, operation.caller, Question(action, _resource(operation, account), context))
+    return Refusal("AccessDenied", message) if message else None
+
+
+def _iam_context(operation: Operation, account: Account) -> dict[str, tuple[str, ...]]:
+    """The condition keys of IAM's own calls (reference_policies_iam-condition-keys), and those of tags."""
+    keys, values = operation.members("Tags.member.N.Key"), operation.members("Tags.member.N.Value")
+    context: dict[str, tuple[str, ...]] = {
+        f"aws:requesttag/{key.lower()}": (value,) for key, value in zip(keys, values, strict=False)
+    }
+    if named := (*keys, *operation.members("TagKeys.member.N")):
+        context["aws:tagkeys"] = named
+    for parameter, key in (("PolicyArn", "iam:policyarn"), ("PermissionsBoundary", "iam:permissionsboundary")):
+        if parameter in operation.parameters:
+            context[key] = _one(operation, parameter)
+    role = account.role_named(operation.parameters.get("RoleName", ""))
+    for tag in role.tags if role else ():
+        for prefix in ("aws", "iam"):
+            context[f"{prefix}:resourcetag/{tag['Key'].lower()}"] = (tag["Value"],)
+    return context
+
+
 def _one(operation: Operation, name: str) -> tuple[str, ...]:
     return (operation.parameters.get(name, ""),)
 
@@ -238,6 +265,8 @@ def _resource(operation: Operation, account: Account) -> str:
     given = operation.parameters
     if operation.service == "iam":
         prefix = f"arn:{PARTITION}:iam::{ACCOUNT}"
+        if "InstanceProfileName" in given:
+            return f"{prefix}:instance-profile{given.get('Path', '/')}{given['InstanceProfileName']}"
         if "RoleName" in given:
             name = given["RoleName"]
             return account.arn_of_role(name) or f"{prefix}:role{given.get('Path', '/')}{name}"
@@ -246,7 +275,6 @@ def _resource(operation: Operation, account: Account) -> str:
         for parameter, kind in (
             ("UserName", "user"),
             ("GroupName", "group"),
-            ("InstanceProfileName", "instance-profile"),
         ):
             if parameter in given:
                 return f"{prefix}:{kind}{given.get('Path', '/')}{given[parameter]}"
