@@ -20,7 +20,7 @@ from reconciler.sandbox.settings import AUTOMATION_ARN, DOMAIN_ARN, SECRET_ARN
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import MANIFESTS, Ran, caller, hits, run
 
-CHAT = MANIFESTS / "deepseek-chat.yaml"
+CHAT, SAGEMAKER = MANIFESTS / "deepseek-chat.yaml", MANIFESTS / "deepseek-sagemaker.yaml"
 MEMORY = 700  # MB, at most
 SECURITY = "/_plugins/_security/api"
 
@@ -126,9 +126,10 @@ def test_the_log_as_text_and_json_without_secrets(aws: Bed) -> None:
 # --- faults
 
 
-def ask_model(bed: Bed) -> httpx.Response:
+def ask_model(bed: Bed, **parameters: Any) -> httpx.Response:
+    """Ask the one model there is, by default in the way of chats."""
     (model,) = hits(bed, "/_plugins/_ml/models")
-    content = {"parameters": {"messages": [{"role": "user", "content": "hello"}]}}
+    content = {"parameters": parameters or {"messages": [{"role": "user", "content": "hello"}]}}
     return bed.ask("POST", f"/_plugins/_ml/models/{model['_id']}/_predict", by=caller(bed), content=content)
 
 
@@ -218,6 +219,17 @@ def test_models_that_do_not_answer_as_they_should(well: Bed) -> None:
     failed = run(well, "verify", CHAT)
     assert failed.code != 0
     assert "Insufficient Balance" in failed.all
+
+
+def test_what_aws_throttles_is_asked_again_as_often_as_the_connector_says(well: Bed) -> None:
+    assert run(well, "apply", SAGEMAKER, "--yes", "--no-verify").code == 0  # it says: 3 times
+    host = "runtime.sagemaker.us-east-1.amazonaws.com"
+    lifecycle.steer(well.name, host, "throttled", times=3)
+    assert ask_model(well, inputs="hello").status_code == 200
+    lifecycle.steer(well.name, host, "throttled", times=4)
+    answer = ask_model(well, inputs="hello")
+    assert answer.status_code == 400
+    assert "Error from remote service: The request was denied due to remote server throttling." in answer.text
 
 
 def test_the_node_is_restarted_and_all_is_there_again(well: Bed) -> None:

@@ -29,6 +29,10 @@ from reconciler.sandbox.mlcommons.vault import Vault
 from reconciler.sandbox.protocol import ModelEndpoints
 
 _ACTION = "PREDICT"
+_THROTTLED = (  # by AWS, which says so in a header; only then are calls repeated
+    "The request was denied due to remote server throttling. "
+    "To change the retry policy and behavior, please update the connector client_config."
+)
 
 
 class Remote:
@@ -107,19 +111,27 @@ class Remote:
             raise status_error(
                 400, "The sandbox signs model calls with roles only; use a roleArn credential or the http protocol."
             )
-        try:
-            status, _, content = await self._endpoints.send(
-                method,
-                url,
-                await self._headers(connector, action, credential),
-                (payload or "").encode() if method == "POST" else b"",
-                sign_with_role=credential["roleArn"] if signed else None,
-                service=given.get("service_name") if signed else None,
-                region=given.get("region") if signed else None,
-            )
-        except (ConnectionError, TimeoutError) as error:
-            raise status_error(500, f"Error communicating with remote model: {error}") from None
-        return await self._result(action, parameters, status, content.decode("utf-8", "replace"))
+        sent = await self._headers(connector, action, credential)
+        tries = 1 + _number(connector, "max_retry_times", 0)
+        while True:
+            try:
+                status, headers, content = await self._endpoints.send(
+                    method,
+                    url,
+                    sent,
+                    (payload or "").encode() if method == "POST" else b"",
+                    sign_with_role=credential["roleArn"] if signed else None,
+                    service=given.get("service_name") if signed else None,
+                    region=given.get("region") if signed else None,
+                )
+            except (ConnectionError, TimeoutError) as error:
+                raise status_error(500, f"Error communicating with remote model: {error}") from None
+            if not headers.get("x-amzn-errortype", "").startswith("ThrottlingException"):
+                return await self._result(action, parameters, status, content.decode("utf-8", "replace"))
+            tries -= 1
+            if tries == 0:
+                raise status_error(status, f"Error from remote service: {_THROTTLED}")
+            await asyncio.sleep(_number(connector, "retry_backoff_millis", 200) / 1000)
 
     async def _result(self, action: Document, parameters: Mapping[str, str], status: int, text: str) -> Document:
         if not text.strip():
@@ -156,6 +168,12 @@ class Remote:
         host = urlsplit(url).hostname or ""
         if not self._settings.flag("connector.private_ip_enabled") and _is_private(host):
             raise illegal_argument(f"Remote inference host name has private ip address: {host}")
+
+
+def _number(connector: Document, name: str, default: int) -> int:
+    """A number of the connector's `client_config`."""
+    value = document(connector.get("client_config")).get(name)
+    return int(value) if isinstance(value, int | str) and re.fullmatch(r"-?\d+", str(value)) else default
 
 
 def _tensors(result: Document) -> list[Document]:

@@ -1,0 +1,217 @@
+"""Every field that a service lets one change, changed behind the tool's back: named by the plan, repaired by an apply.
+
+In each round one field of each kind is changed by a plain call of the service's own interface.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from tests.sandbox.bed import Bed
+from tests.sandbox.command import hits, run
+
+MANIFEST = """\
+manifest: mutated
+target:
+  aws: { region: us-east-1 }
+  opensearch: { endpoint: "${var.opensearch_endpoint}", domain: search-demo, auth: sigv4 }
+variables: { opensearch_endpoint: { type: string } }
+iam_roles:
+  role:
+    role_name: mutated
+    description: as stated
+    max_session_duration: 7200
+    assume_role_policy_document:
+      Version: "2012-10-17"
+      Statement: [{ Effect: Allow, Action: sts:AssumeRole, Principal: { Service: es.amazonaws.com } }]
+    inline_policies:
+      p:
+        Version: "2012-10-17"
+        Statement: [{ Effect: Allow, Action: "bedrock:InvokeModel", Resource: "*" }]
+    tags: { team: search }
+cluster_settings:
+  ml:
+    plugins.ml_commons.only_run_on_ml_node: false
+    plugins.ml_commons.native_memory_threshold: 95
+    plugins.ml_commons.trusted_connector_endpoints_regex: ['^https://models\\.example\\.com/.*$']
+role_mappings:
+  ml_read_access:
+    backend_roles: [readers]
+    users: [ann]
+    hosts: [host.example.com]
+    and_backend_roles: [both]
+    description: as stated
+connectors:
+  used: &connector
+    description: as stated
+    protocol: aws_sigv4
+    credential: { roleArn: "${iam_roles.role.arn}" }
+    parameters: { service_name: bedrock, region: us-east-1, model: a }
+    client_config: { max_retry_times: 3 }
+    actions:
+      - action_type: predict
+        method: POST
+        url: https://bedrock-runtime.us-east-1.amazonaws.com/model/x/invoke
+        request_body: '{ "prompt": "${parameters.inputs}" }'
+  idle: *connector
+model_groups:
+  group: { description: as stated }
+models:
+  model:
+    description: as stated
+    connector_id: ${connectors.used.id}
+    model_group_id: ${model_groups.group.id}
+    is_enabled: true
+    rate_limiter: { limit: "100", unit: MINUTES }
+"""
+MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
+TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+ANY = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+Mutation = tuple[str, Callable[[Bed], Any]]
+
+
+def document(statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def iam(call: str, **parameters: Any) -> Callable[[Bed], Any]:
+    return lambda bed: getattr(bed.aws("iam"), call)(RoleName="mutated", **parameters)
+
+
+def domain(method: str, path: Callable[[Bed], str] | str, content: Any = None) -> Callable[[Bed], Any]:
+    def change(bed: Bed) -> None:
+        answer = bed.ask(method, path if isinstance(path, str) else path(bed), by=bed.automation, content=content)
+        assert answer.is_success, answer.text
+
+    return change
+
+
+def one(kind: str, name: str, tail: str = "") -> Callable[[Bed], str]:
+    def path(bed: Bed) -> str:
+        (found,) = [hit["_id"] for hit in hits(bed, f"/_plugins/_ml/{kind}") if hit["_source"]["name"] == name]
+        return f"/_plugins/_ml/{kind}/{found}{tail}"
+
+    return path
+
+
+def member(field: str) -> Callable[[Bed], Any]:
+    return domain("PATCH", MAPPING, [{"op": "add", "path": f"/{field}", "value": ["somebody else"]}])
+
+
+def persistent(**values: Any) -> Callable[[Bed], Any]:
+    named = {f"plugins.ml_commons.{key}": value for key, value in values.items()}
+    return domain("PUT", "/_cluster/settings", {"persistent": named})
+
+
+ROLES: list[Mutation] = [
+    ("assume_role_policy_document", iam("update_assume_role_policy", PolicyDocument=document(TRUST))),
+    ("description", iam("update_role", Description="by hand", MaxSessionDuration=7200)),
+    ("max_session_duration", iam("update_role", Description="as stated", MaxSessionDuration=3600)),
+    ("inline_policies", iam("put_role_policy", PolicyName="p", PolicyDocument=document(ANY))),
+    ("inline_policies", iam("put_role_policy", PolicyName="more", PolicyDocument=document(ANY))),
+    ("managed_policy_arns", iam("attach_role_policy", PolicyArn=READ_ONLY)),
+    ("permissions_boundary", iam("put_role_permissions_boundary", PermissionsBoundary=READ_ONLY)),
+    ("tags", iam("tag_role", Tags=[{"Key": "team", "Value": "by hand"}])),
+]
+SETTINGS: list[Mutation] = [
+    ("plugins.ml_commons.only_run_on_ml_node", persistent(only_run_on_ml_node=True)),
+    ("plugins.ml_commons.native_memory_threshold", persistent(native_memory_threshold=90)),
+    (
+        "plugins.ml_commons.trusted_connector_endpoints_regex",
+        persistent(trusted_connector_endpoints_regex=["^https://bedrock-runtime\\..*$"]),
+    ),
+]
+MAPPINGS: list[Mutation] = [
+    *((field, member(field)) for field in ("backend_roles", "users", "hosts", "and_backend_roles")),
+    ("description", domain("PATCH", MAPPING, [{"op": "add", "path": "/description", "value": "by hand"}])),
+]
+IDLE = one("connectors", "idle")
+CONNECTORS: list[Mutation] = [
+    ("description", domain("PUT", IDLE, {"description": "by hand"})),
+    ("parameters", domain("PUT", IDLE, {"parameters": {"model": "b"}})),
+    ("parameters", domain("PUT", IDLE, {"parameters": {"more": "x"}})),
+    ("client_config", domain("PUT", IDLE, {"client_config": {"max_retry_times": 5}})),
+    (
+        "actions",
+        domain(
+            "PUT",
+            IDLE,
+            {
+                "actions": [
+                    {
+                        "action_type": "predict",
+                        "method": "POST",
+                        "url": "https://bedrock-runtime.us-east-1.amazonaws.com/model/y/invoke",
+                    }
+                ]
+            },
+        ),
+    ),
+]
+GROUPS: list[Mutation] = [("description", domain("PUT", one("model_groups", "group"), {"description": "by hand"}))]
+MODEL = one("models", "model")
+MODELS: list[Mutation] = [
+    ("description", domain("PUT", MODEL, {"description": "by hand"})),
+    ("is_enabled", domain("PUT", MODEL, {"is_enabled": False})),
+    ("rate_limiter", domain("PUT", MODEL, {"rate_limiter": {"limit": "5", "unit": "MINUTES"}})),
+    ("model_state", domain("POST", one("models", "model", "/_undeploy"))),
+    ("name", domain("PUT", MODEL, {"name": "by hand"})),
+]
+KINDS = {
+    "iam_roles.role": ROLES,
+    "cluster_settings.ml": SETTINGS,
+    "role_mappings.ml_read_access": MAPPINGS,
+    "connectors.idle": CONNECTORS,
+    "model_groups.group": GROUPS,
+    "models.model": MODELS,
+}
+
+
+def differing(bed: Bed, path: Path) -> dict[str, list[str]]:
+    planned = run(bed, "plan", path, "--json")
+    assert planned.code == 0, planned.all
+    return {
+        change["address"]: sorted({field(change["address"], one["path"]) for one in change["change"]["differences"]})
+        for change in planned.data["resource_changes"]
+        if change["change"]["actions"] != ["no-op"]
+    }
+
+
+def field(address: str, path: str) -> str:
+    """The top-level field of a path; a setting's name has dots of its own."""
+    return path if address.startswith("cluster_settings.") else path.partition(".")[0].partition("[")[0]
+
+
+def searches_show_it(bed: Bed) -> bool:
+    """Whether searches, which lag behind for a moment, say of every object what a GET says of it."""
+    for kind in ("connectors", "models", "model_groups"):
+        for hit in hits(bed, f"/_plugins/_ml/{kind}"):
+            there = bed.ask("GET", f"/_plugins/_ml/{kind}/{hit['_id']}", by=bed.automation).json()
+            if there["last_updated_time"] != hit["_source"]["last_updated_time"]:
+                return False
+    return True
+
+
+def test_what_is_changed_by_hand_is_named_and_repaired(aws: Bed, tmp_path: Path) -> None:
+    path = tmp_path / "mutated.yaml"
+    path.write_text(MANIFEST)
+    applied = run(aws, "apply", path, "--yes")
+    assert applied.code == 0, applied.all
+    for number, mutations in enumerate(zip_longest(*KINDS.values())):
+        expected = {}
+        for address, mutation in zip(KINDS, mutations, strict=True):
+            if mutation is not None:
+                name, change = mutation
+                change(aws)
+                expected[address] = [name]
+        deadline = time.monotonic() + 10
+        while not searches_show_it(aws):
+            assert time.monotonic() < deadline
+        assert differing(aws, path) == expected, f"round {number}"
+        repaired = run(aws, "apply", path, "--yes")
+        assert repaired.code == 0, repaired.all
+        assert differing(aws, path) == {}, f"round {number}"
