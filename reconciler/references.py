@@ -2,6 +2,7 @@
 
 import graphlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TypeAlias
 
@@ -50,12 +51,22 @@ def place_value(reference: Reference, place: Place) -> str | None:
     return values.get(reference.name) or None
 
 
-def graph(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> Graph:
-    """What each object needs first: by its references, its `depends_on`, and its kind's own rules."""
-    edges: dict[Address, frozenset[Address]] = {}
+def graph(
+    desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], lookup: Lookup = lambda reference: None
+) -> Graph:
+    """What each object needs first: by its references, its `depends_on`, and its kind's own rules.
+
+    The rules compare values: `lookup` gives those that are known already.
+    """
+    known: dict[str, list[Desired]] = {}
     for address, one in desired.items():
+        fields = {name: resolve(value, lookup) for name, value in one.fields.items()}
+        known.setdefault(address.kind, []).append(replace(one, fields=fields))
+    edges: dict[Address, frozenset[Address]] = {}
+    for same in (found for ones in known.values() for found in ones):
+        address, one = same.address, desired[same.address]
         named = {Address(r.namespace, r.name) for _, r in references(one.fields) if r.namespace in kinds}
-        ruled = set(kinds[address.kind].depends_on(one, desired))
+        ruled = set(kinds[address.kind].depends_on(same, known))
         edges[address] = frozenset((named | ruled | one.depends_on) & desired.keys()) - {address}
     return edges
 
@@ -72,8 +83,21 @@ def ordered(edges: Graph) -> list[Address]:
     return order
 
 
+def without_circles(edges: Graph) -> Graph:
+    """The edges without those that close a circle."""
+    left = {address: set(before) for address, before in edges.items()}
+    while True:
+        try:
+            graphlib.TopologicalSorter(left).prepare()
+        except graphlib.CycleError as error:
+            first, second = error.args[1][:2]
+            left[second].discard(first)
+        else:
+            return {address: frozenset(before) for address, before in left.items()}
+
+
 def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], locate: Locate) -> list[Problem]:
-    """What is wrong with the references of a manifest: unknown names and attributes, and circles.
+    """What is wrong between the objects of a manifest: unknown names and attributes, circles, two for one.
 
     `locate` gives the position of a reference inside an object.
     """
@@ -89,7 +113,25 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
                     "unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address)
                 )
             )
-    return found or _cycles(desired, kinds)
+    return [*found, *_repeated(desired, kinds)] or _cycles(desired, kinds)
+
+
+def _repeated(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> Iterator[Problem]:
+    """Two addresses for one object of the service, or for one value that all objects of the kind share."""
+    names: dict[tuple[str, str], Address] = {}
+    values: dict[tuple[str, str], Address] = {}
+    for address, one in desired.items():
+        kind = kinds[address.kind]
+        name = kind.schema.service_name(address.name, one.fields)
+        first = names.setdefault((address.kind, kind.key(name)), address)
+        if first != address:
+            message = f"{name!r} is {first} already"
+            yield Problem("repeated-object", message, one.position, str(address), "keep one of them")
+        for field in one.fields if kind.one_at_a_time else ():
+            first = address if kind.schema.rule.member(field).additive else values.setdefault((address.kind, field), address)
+            if first != address:
+                message = f"{first} states it already"
+                yield Problem("repeated-object", message, one.position, f"{address}.{field}", "keep one of them")
 
 
 def _unknown(

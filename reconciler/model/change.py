@@ -51,7 +51,8 @@ class Change:
 
     `desired`, `live` and `row` are the three versions it was computed from. `record` says that the ledger's
     row has to be written even when nothing else is done. `adopts` says that the object was not ours until now.
-    `namesakes` are the ids of all objects of its name.
+    `namesakes` are the ids of all objects of its name. `strays` are objects of ours under names it had earlier, which
+    are removed when nothing needs them any more.
     `notes` are for people and steer nothing.
     """
 
@@ -65,6 +66,7 @@ class Change:
     record: bool = False
     adopts: bool = False
     namesakes: tuple[str, ...] = ()
+    strays: tuple[Live, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -55,8 +55,9 @@ class Work:
 
     `name` is the service's name; `fields` are the desired fields, references filled in, secrets still as
     templates; `changed` are the top-level fields that differ; `mark` is the ownership mark to put on objects that
-    can carry one; `others` are, by field, the entries of shared lists that other manifests count on; `patience` is how
-    many seconds a role may take to become assumable.
+    can carry one; `others` are, by field, the entries of shared values that others count on (a field they state without
+    entries is there too); `patience` is how many seconds a role may take to become assumable, `grace` how many a refusal
+    is waited out because rights were changed just before.
     """
 
     address: Address
@@ -69,6 +70,7 @@ class Work:
     mark: str = ""
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
     patience: float = 120.0
+    grace: float = 0.0
 
     def membership(self, name: str, live: Iterable[str], desired: Iterable[str]) -> Membership:
         """Which entries of one shared list to add and which to remove."""
@@ -102,10 +104,16 @@ class Kind(ABC):
     """One kind of object. A kind yields requests and never sends them; it holds no state."""
 
     marks: ClassVar[bool] = False
-    """Whether its objects carry the ownership mark themselves, so that no intent is needed to find them again."""
+    """Whether its objects carry the ownership mark themselves, so that it says whose they are."""
 
     one_at_a_time: ClassVar[bool] = False
     """Whether its objects share a value that is read, changed and written as a whole, so that two must not meet."""
+
+    entitles: ClassVar[bool] = False
+    """Whether its objects decide what others may do, which the services take a while to know."""
+
+    replaceable: ClassVar[bool] = True
+    """Whether a new object can be made while the old one is there."""
 
     to_read: ClassVar[Grants] = Grants()
     to_write: ClassVar[Grants] = Grants()
@@ -141,6 +149,14 @@ class Kind(ABC):
     def delete(self, work: Work) -> Steps[None]:
         """Remove `work.live`, or for shared objects what `work.row` says is ours in it."""
 
+    def release(self, work: Work) -> Steps[None]:
+        """Take our mark off `work.live`, which is left as it is."""
+        yield from ()
+
+    def key(self, name: str) -> str:
+        """What tells two names apart: the service takes names of equal keys for the same."""
+        return name
+
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """What is wrong with desired fields beyond what the schema can say, as far as the manifest alone tells."""
         return ()
@@ -149,8 +165,8 @@ class Kind(ABC):
         """The attributes that are known before the object exists."""
         return {}
 
-    def depends_on(self, desired: Desired, everything: Mapping[Address, Desired]) -> Iterable[Address]:
-        """What `desired` needs that its references do not say."""
+    def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
+        """What `desired` needs that its references do not say. `everything` are the manifest's objects by kind."""
         return ()
 
     def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json] | None:
@@ -174,6 +190,9 @@ class Kind(ABC):
                 value = prior
         return value
 
-    def answer(self, request: Request, live: Live | None) -> Answer:
-        """The answer of a service that does as it is told, for `plan --calls`. `live` is the object at work."""
+    def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
+        """The answer of a service that does as it is told, for `plan --calls`.
+
+        `live` is the object at work, `before` are the requests sent for it so far.
+        """
         return Answer(200, self.answers.get(request.operation, {}))

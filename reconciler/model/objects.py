@@ -89,6 +89,12 @@ class Row:
         fields = self.intent.get("fields") if self.intent is not None else None
         return fields if isinstance(fields, Mapping) else {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The service's names it may go by: as recorded, and as a write that was never heard of again called it."""
+        meant = self.intent.get("name") if self.intent is not None else None
+        return tuple(dict.fromkeys(name for name in (self.name, meant) if isinstance(name, str) and name))
+
 
 @dataclass(frozen=True, slots=True)
 class Sought:

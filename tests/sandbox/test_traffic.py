@@ -1,0 +1,92 @@
+"""A connector changed while clients ask its model without pause: no prediction fails."""
+
+import threading
+from pathlib import Path
+
+import httpx
+
+from tests.sandbox.bed import Bed
+from tests.sandbox.command import hits, run
+
+MANIFEST = """\
+manifest: traffic
+target: { opensearch: { endpoint: "${var.opensearch_endpoint}" } }
+variables:
+  opensearch_endpoint: { type: string }
+  model: deepseek-chat
+  path: /v1/chat/completions
+secrets:
+  key: { env: DEEPSEEK_API_KEY }
+  other: { env: OTHER_KEY }
+connectors:
+  chat:
+    protocol: http
+    credential: { key: "${secret.%s}" }
+    parameters: { model: "${var.model}" }
+    actions:
+      - action_type: predict
+        method: POST
+        url: https://api.deepseek.com${var.path}
+        headers: { Authorization: "Bearer ${credential.key}" }
+        request_body: '{ "model": "${parameters.model}", "messages": ${parameters.messages} }'
+models:
+  chat:
+    connector_id: ${connectors.chat.id}
+"""
+CLIENTS = 4
+ASK = {"parameters": {"messages": [{"role": "user", "content": "hello"}]}}
+
+
+class Traffic:
+    """Clients that predict one after the other until they are told to stop."""
+
+    def __init__(self, bed: Bed, model: str) -> None:
+        self.answers: list[int] = []
+        self._bed = bed
+        self._path = f"/_plugins/_ml/models/{model}/_predict"
+        self._ending = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        with self._bed.client() as client:
+            while not self._ending.is_set():
+                try:
+                    url = f"{self._bed.env['OPENSEARCH_URL']}{self._path}"
+                    self.answers.append(client.post(url, json=ASK, auth=self._bed.master).status_code)
+                except httpx.HTTPError:
+                    self.answers.append(0)
+
+
+def test_no_prediction_fails_while_the_connector_changes(self_managed: Bed, tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    env = {"OTHER_KEY": self_managed.env["DEEPSEEK_API_KEY"]}
+    path.write_text(MANIFEST % "key")
+    first = run(self_managed, "apply", path, "--yes", env=env)
+    assert first.code == 0, first.all
+    (model,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")]
+    seen = {hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")}
+    with Traffic(self_managed, model) as traffic:
+        for name, options in (
+            ("key", ["--var", "model=deepseek-reasoner"]),
+            ("key", ["--var", "model=deepseek-reasoner", "--var", "path=/chat/completions"]),
+            ("other", ["--var", "model=deepseek-reasoner", "--var", "path=/chat/completions"]),
+        ):
+            path.write_text(MANIFEST % name)
+            changed = run(self_managed, "apply", path, "--yes", *options, env=env)
+            assert changed.code == 0, changed.all
+            (now,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")]
+            assert now not in seen
+            seen.add(now)
+    assert [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")] == [model]
+    assert len(traffic.answers) > 3 * CLIENTS
+    assert {status for status in traffic.answers if status != 200} == set()
