@@ -1,4 +1,4 @@
-"""How many requests a second a sandbox's gateway passes on, and what each costs it in processor time.
+"""How many requests a second a sandbox's gateway passes on, what each costs it, and what the sandbox takes.
 
     python bench/gateway.py [--seconds 5] [--clients 16]
 
@@ -45,13 +45,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each case runs")
     parser.add_argument("--clients", type=int, default=16, help="how many connections ask at once")
     options = parser.parse_args()
+    began = time.monotonic()
     with _sandbox() as info:
+        print(f"started in {time.monotonic() - began:.1f} s")
         print(f"{'case':<28}{'requests/s':>11}{'ms each':>9}{'requests/s of one core':>24}")
         for case in _cases(info):
             _ask(info, case, 1.0, options.clients)
             done, busy = _ask(info, case, options.seconds, options.clients)
             rate = done / options.seconds
             print(f"{case.name:<28}{rate:>11.0f}{1000 * options.clients / rate:>9.1f}{done / busy:>24.0f}")
+        print(f"memory: {_memory(info):.0f} MB")
 
 
 @contextmanager
@@ -154,6 +157,17 @@ def _exchange(connection: ssl.SSLSocket, sent: bytes) -> tuple[int, bytes]:
     while len(body) < length:
         body += connection.recv(65536)
     return int(head.split(b" ", 2)[1]), body
+
+
+def _memory(info: SandboxInfo) -> float:
+    """The MB that the gateway's process and its child, the node, take, as the kernel shares them out."""
+    children = Path(f"/proc/{info.pid}/task/{info.pid}/children").read_text().split()
+    lines = [
+        line.split()
+        for pid in (info.pid, *children)
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    ]
+    return sum(int(line[1]) for line in lines if line[0] == "Pss:") / 1024
 
 
 def _busy(pid: int) -> float:

@@ -22,7 +22,8 @@ class Versions:
     """What is compared: the desired fields (references filled in as far as known), the live ones, the ledger's.
 
     `applied` is None without a row. `prior` and `others` are, by field, the entries of shared lists that were there
-    before us and that other manifests count on. `rotated` names secrets whose value is not the one last sent.
+    before us and that others count on (a field they state without entries is there too). `rotated` names secrets whose
+    value is not the one last sent.
     """
 
     desired: Mapping[str, Value]
@@ -60,6 +61,47 @@ def replacement(schema: Schema, changes: Sequence[FieldChange], desired: Mapping
     return ""
 
 
+def kept(
+    schema: Schema, fields: Mapping[str, Value], live: Mapping[str, Json], ignore: Sequence[str]
+) -> Mapping[str, Value]:
+    """The fields to send: as desired, and as they are live where the manifest ignores what they are.
+
+    What the service never shows is sent as desired.
+    """
+    if not ignore:
+        return fields
+    never_shown = {name: fields[name] for name in schema.write_only if name in fields}
+    return {**_kept((), fields, live, ignore), **never_shown}
+
+
+def _kept(
+    path: Path, wanted: Mapping[str, Value], live: Mapping[str, Value], ignore: Sequence[str]
+) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name in dict.fromkeys((*wanted, *live)):
+        here = (*path, name)
+        if _ignored(here, ignore):
+            found |= {name: live[name]} if name in live else {}
+        elif name in wanted:
+            found[name] = _kept_inside(here, wanted[name], live.get(name), ignore)
+        elif isinstance(inner := live[name], Mapping) and (left := _kept(here, {}, inner, ignore)):
+            found[name] = left
+    return found
+
+
+def _kept_inside(path: Path, wanted: Value, live: Value, ignore: Sequence[str]) -> Value:
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        return _kept(path, wanted, live, ignore)
+    if isinstance(wanted, list) and isinstance(live, list):
+        pairs = enumerate(zip(wanted, live, strict=False))
+        inner = [
+            present if _ignored((*path, index), ignore) else _kept_inside((*path, index), one, present, ignore)
+            for index, (one, present) in pairs
+        ]
+        return [*inner, *wanted[len(inner) :]]
+    return wanted
+
+
 def dotted(path: Path) -> str:
     """A path as people write it: `actions[0].url`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
@@ -87,8 +129,9 @@ def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChang
     elif rule.additive:
         yield from _tags((name,), rule, _map(live), _map(wanted), _map(applied.get(name)))
     elif name not in versions.desired and schema.shared:
-        # Whoever changed it after us meant it: only what is still as we left it goes back to what it was.
-        if rule.canonical(live) == rule.canonical(applied.get(name)):
+        # Whoever changed it after us meant it, and others may state it too: only what is still as we left it, and
+        # ours alone, goes back to what it was.
+        if name not in versions.others and rule.canonical(live) == rule.canonical(applied.get(name)):
             yield from _value((name,), rule, live, versions.prior.get(name), _NOTHING)
     else:
         yield from _value((name,), rule, live, wanted, applied.get(name))

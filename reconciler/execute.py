@@ -1,26 +1,30 @@
 """Carrying out a plan: each change as one flow, in the order of the graph, with the ledger kept as it goes."""
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
-from reconciler.diff import Versions, differences, dotted
+from reconciler.diff import Versions, differences, dotted, kept
 from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
-from reconciler.model.kind import Kind, Made, Work
+from reconciler.model.kind import Kind, Made, Place, Work
 from reconciler.model.membership import entries
-from reconciler.model.objects import Address, Desired, Row, Sought
-from reconciler.model.request import Request
+from reconciler.model.objects import Address, Desired, Live, Row, Sought
+from reconciler.model.request import Request, ServiceFailure, writes
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, until
-from reconciler.plan.decide import Attributes, others_entries, recorded, secrets_of, sharing
-from reconciler.plan.plan import Context, Plan
+from reconciler.plan.decide import Attributes, Sharing, needed, recorded, secrets_of
+from reconciler.plan.plan import Plan
 from reconciler.references import resolve
-from reconciler.runner import Flow, Outcome, Runner
+from reconciler.runner import MISREAD, Flow, Outcome, Runner
 
 _FAIL_FAST = 5.0
+_NEW_ROLE = 120.0
+_NEW_RIGHTS = 60.0
 
 
 class Status(StrEnum):
@@ -79,6 +83,8 @@ class Edge:
 
 _Phase: TypeAlias = tuple[Address, str]
 _MAIN, _CLEANUP = "main", "cleanup"
+_ANEW = (Action.CREATE, Action.REPLACE)
+T = TypeVar("T")
 
 
 def execute(runner: Runner, plan: Plan, edge: Edge, progress: Progress) -> Report:
@@ -94,28 +100,59 @@ def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
     The steps are run against services that do as they are told; what only they know reads `(known after apply)`.
     """
     attributes = known_attributes(plan)
+    shared = Sharing(plan.context, _desired(plan))
     for change in plan.pending:
         if change.action is Action.FORGET:
             continue
         kind = plan.context.kinds[change.address.kind]
-        steps = _write(plan, change, attributes, _FAIL_FAST)
-        requests: list[Request] = []
-        try:
-            step = next(steps)
-            while True:
-                sent = step.requests if isinstance(step, Call) else ()
-                requests += sent
-                step = steps.send(Reply(tuple(kind.answer(request, change.live) for request in sent), 0.0))
-        except StopIteration as end:
-            attributes.learn(change.address, end.value.attributes)
+        work = _work(plan, change, attributes, shared)
+        requests, made = _told(kind, _write(kind, change, work), change.live)
+        attributes.learn(change.address, made.attributes if made is not None else {})
+        goes = [change.live] if change.action is Action.REPLACE and _beside(kind, change, work) else []
+        for old in (*goes, *change.strays):
+            if old is not None:
+                leaving = Work(change.address, old.name, plan.context.place, live=old, row=change.row)
+                requests += _told(kind, kind.delete(leaving), old)[0]
         yield change, tuple(requests)
 
 
+def _told(kind: Kind, steps: Steps[T], live: Live | None) -> tuple[list[Request], T | None]:
+    """The requests of steps whose every wish comes true, and their result; as far as they come."""
+    requests: list[Request] = []
+    clock = 0.0
+    try:
+        step = next(steps)
+        while True:
+            sent = step.requests if isinstance(step, Call) else ()
+            clock += 0.0 if isinstance(step, Call) else step.seconds
+            answers = tuple(kind.answer(request, live, requests) for request in sent)
+            requests += sent
+            step = steps.send(Reply(answers, clock))
+    except StopIteration as end:
+        return requests, end.value
+    except (Failed, NeverHappened, ServiceFailure, *MISREAD):
+        # An answer that was made up does not carry the steps to their end: what came before is still true.
+        return requests, None
+
+
+def let_go(kind: Kind, place: Place, mark: str, row: Row) -> Steps[None]:
+    """Give an object up and leave it as it is: our mark goes, then the row. `mark` is the manifest's own."""
+    if kind.marks:
+        found = yield from kind.look(Sought(row.name, row.id), place)
+        for live in found.lives:
+            if live.mark == mark:
+                yield from kind.release(Work(row.address, live.name, place, live=live, row=row))
+    yield from ledger_store.remove(row)
+
+
 def with_ledger(runner: Runner, plan: Plan, edge: Edge) -> Plan:
-    """The plan with a ledger that exists: it is made where there is none yet."""
+    """The plan with a ledger that exists, in this version's format: it is made where there is none yet."""
     context = plan.context
-    if context.ledger.id:
+    if context.ledger.id and context.ledger.version == ledger_store.VERSION:
         return plan
+    if context.ledger.id:
+        upgraded = runner.run(ledger_store.upgrade(context.ledger))
+        return replace(plan, context=replace(context, ledger=upgraded))
     fresh = replace(context.ledger, id=edge.new_id(), cluster=context.cluster.uuid, account=context.place.account_id)
     there = runner.run(ledger_store.create(fresh))
     return replace(plan, context=replace(context, ledger=there))
@@ -135,16 +172,22 @@ class _Execution:
         self._results: dict[Address, Result] = {}
         self._rows: dict[Address, Row] = dict(plan.context.ledger.rows)
         self._began: dict[Address, float] = {}
-        self._after = self._graph()
+        self._sharing = Sharing(plan.context, _desired(plan))
         self._ended: set[_Phase] = set()
-        self._lost: set[_Phase] = set()
-        self._started: set[_Phase] = set()
-        # A role that is being made may take a while to be assumable; one that stood before does not.
-        makes_roles = any(change.live is None and self._kind(change).marks for change in plan.pending)
-        self._patience = 120.0 if makes_roles else _FAIL_FAST
+        self._after = self._graph()
+        self._unmet = {phase: len(before) for phase, before in self._after.items()}
+        self._followers: dict[_Phase, list[_Phase]] = defaultdict(list)
+        for phase, before in self._after.items():
+            for one in before:
+                self._followers[one].append(phase)
+        # Objects that share one value take turns: by what they share, who waits and who is at work.
+        self._waiting: dict[str, deque[_Phase]] = defaultdict(deque)
+        self._at_work: set[str] = set()
+        # A role that was just made or changed may take a while to be assumable; one that stood before does not.
+        self._patience = _NEW_ROLE if any(self._kind(change).marks for change in plan.pending) else _FAIL_FAST
 
     def run(self) -> Report:
-        self._runner.drive(self._startable(), self._done)
+        self._runner.drive(self._ready(phase for phase, unmet in self._unmet.items() if not unmet), self._done)
         for change in self._plan.work:
             if (change.address, _MAIN) in self._ended:
                 # Its old self is still used by something that failed: the next apply removes it.
@@ -170,18 +213,20 @@ class _Execution:
         after: dict[_Phase, set[_Phase]] = {
             (address, _MAIN): {(one, _MAIN) for one in self._nearest(address)} for address in self._changes
         }
+        users: dict[Address, set[_Phase]] = defaultdict(set)
+        for user, change in self._changes.items():
+            for used in self._uses(change):
+                users[used].add((user, _MAIN))
         for address, change in self._changes.items():
             if _leftovers(change) and change.desired is not None:
-                users = {(user, _MAIN) for user, other in self._changes.items() if self._uses(other, address)}
-                after[(address, _CLEANUP)] = users | {(address, _MAIN)}
+                after[(address, _CLEANUP)] = users[address] | {(address, _MAIN)}
         return after
 
-    def _uses(self, user: Change, address: Address) -> bool:
-        """Whether the object needs the one at `address`, or did when it was applied last."""
-        used = user.row is not None and str(address) in user.row.depends_on
-        return user.address != address and (
-            used or (user.desired is not None and address in self._plan.graph[user.address])
-        )
+    def _uses(self, user: Change) -> set[Address]:
+        """What the object needs, or did when it was applied last."""
+        before = {Address.parse(text) for text in user.row.depends_on} if user.row is not None else set()
+        now = self._plan.graph[user.address] if user.desired is not None else frozenset()
+        return (before | now) - {user.address}
 
     def _nearest(self, address: Address) -> set[Address]:
         """The changed addresses that `address` depends on, through unchanged ones too."""
@@ -199,35 +244,42 @@ class _Execution:
                 ahead += self._plan.graph.get(one, ())
         return found
 
-    def _startable(self) -> list[Flow[_Phase, Made]]:
-        ready = []
-        for phase, before in self._after.items():
-            if phase not in self._started and before <= self._ended and self._has_turn(phase):
-                self._started.add(phase)
-                ready.append(Flow(phase, self._steps(*phase)))
-        return ready
-
-    def _has_turn(self, phase: _Phase) -> bool:
-        """Whether no other object is at work that the phase must not meet."""
-        kind = phase[0].kind
-        under_way = self._started - self._ended - self._lost
-        return not self._context.kinds[kind].one_at_a_time or all(address.kind != kind for address, _ in under_way)
+    def _ready(self, phases: Iterable[_Phase]) -> list[Flow[_Phase, Made]]:
+        """The flows that may start now that nothing keeps `phases` from it."""
+        flows = []
+        for phase in phases:
+            kind = phase[0].kind
+            if self._context.kinds[kind].one_at_a_time:
+                self._waiting[kind].append(phase)
+            else:
+                flows.append(Flow(phase, self._steps(*phase)))
+        for kind, waiting in self._waiting.items():
+            if waiting and kind not in self._at_work:
+                self._at_work.add(kind)
+                phase = waiting.popleft()
+                flows.append(Flow(phase, self._steps(*phase)))
+        return flows
 
     def _done(self, flow: Flow[_Phase, Made], outcome: Outcome[Made]) -> Iterable[Flow[_Phase, Made]]:
         address, phase = flow.key
         change = self._changes[address]
         seconds = self._edge.monotonic() - self._began.get(address, self._edge.monotonic())
+        self._at_work.discard(address.kind)
+        following: list[_Phase] = []
         if outcome.error is not None:
-            self._lost.add(flow.key)
             self._results[address] = Result(change, Status.FAILED, outcome.error, seconds)
         else:
             self._ended.add(flow.key)
+            for one in self._followers[flow.key]:
+                self._unmet[one] -= 1
+                if not self._unmet[one]:
+                    following.append(one)
             last = phase == _CLEANUP or (address, _CLEANUP) not in self._after
             if last:
                 self._results[address] = Result(change, Status.DONE, seconds=seconds)
         if address in self._results:
             self._progress.ended(self._results[address])
-        return self._startable()
+        return self._ready(following)
 
     def _steps(self, address: Address, phase: str) -> Steps[Made]:
         change = self._changes[address]
@@ -235,18 +287,28 @@ class _Execution:
             return (yield from self._clean_up(change))
         self._began[address] = self._edge.monotonic()
         self._progress.started(change)
+        kind = self._kind(change)
         if change.action is Action.FORGET:
             assert change.row is not None
             yield from self._remove_old(change, change.row)
-            yield from ledger_store.remove(change.row)
+            if change.live is not None:
+                yield from let_go(kind, self._context.place, self._context.mark, change.row)
+            else:
+                yield from ledger_store.remove(change.row)
             return Made()
         if change.action is Action.NO_OP:
             assert change.live is not None
             yield from self._write_row(change, Made(change.live.id, change.live.attributes))
             return Made()
-        if not self._kind(change).marks or change.action is Action.ADOPT:
-            yield from ledger_store.write([self._intent(change)])
-        made = yield from _write(self._plan, change, self._attributes, self._patience)
+        work = _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(address))
+        yield from ledger_store.write([self._intent(change)])
+        written: list[Request] = []
+        try:
+            made = yield from _noted(_write(kind, change, work), written)
+        except Exception:
+            if not written:
+                yield from self._back(change)
+            raise
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
@@ -255,6 +317,22 @@ class _Execution:
         else:
             yield from self._write_row(change, made)
         return made
+
+    def _grace(self, address: Address) -> float:
+        """How long a refusal is waited out: rights that this apply gives are not known everywhere at once."""
+        before = (self._changes[one] for one in self._nearest(address))
+        gives = any(self._kind(one).entitles and one.action is not Action.NO_OP for one in before)
+        return _NEW_RIGHTS if gives else 0.0
+
+    def _back(self, change: Change) -> Steps[None]:
+        """Put the row back as it was before the intent: nothing was written.
+
+        That this fails is not told: the intent that stays is no harm to the next apply, and the refusal matters more.
+        """
+        row = self._rows.get(change.address)
+        fresh = row or Row(change.address, self._context.manifest.name)
+        with suppress(Failed, ServiceFailure):
+            yield from ledger_store.write([row]) if row is not None else ledger_store.remove(fresh)
 
     def _clean_up(self, change: Change) -> Steps[Made]:
         row = self._rows[change.address]
@@ -266,12 +344,15 @@ class _Execution:
         """Remove what earlier replacements left."""
         kind = self._kind(change)
         for old in _leftovers(change):
-            if old == row.id:
+            if old.id == row.id:
                 continue
-            found = yield from kind.look(Sought(row.name, old), self._context.place)
+            found = yield from kind.look(old, self._context.place)
+            if found.unreadable:
+                reason = next(iter(found.unreadable.values()))
+                raise Failed("unreadable", f"the old object, id {old.id}, can not be read, so it is left: {reason}")
             for live in found.lives:
-                if live.id == old:
-                    yield from kind.delete(Work(change.address, row.name, self._context.place, live=live, row=row))
+                if live.id == old.id:
+                    yield from kind.delete(Work(change.address, live.name, self._context.place, live=live, row=row))
 
     def _intent(self, change: Change) -> Row:
         """The row with what is about to be done, and all that could be taken for what it will have made."""
@@ -280,8 +361,9 @@ class _Execution:
         seen = dict.fromkeys((*change.namesakes, *([change.live.id] if change.live else []), *entries(earlier)))
         intent: dict[str, Json] = {
             "action": str(change.action),
+            "name": self._name(change),
             "seen": list(seen),
-            "old": list(_leftovers(change)),
+            "old": [{"name": old.name, "id": old.id} for old in _leftovers(change)],
             "at": self._edge.timestamp(),
         }
         if change.desired is not None:
@@ -289,7 +371,7 @@ class _Execution:
         return replace(
             row,
             id=change.live.id if change.live else row.id,
-            prior=_prior(self._context, change),
+            prior=self._prior(change),
             adopted=row.adopted or change.adopts,
             intent=intent,
         )
@@ -304,17 +386,17 @@ class _Execution:
         assert change.desired is not None
         fields = _resolved(change, self._attributes)
         row = change.row
-        left = [old for old in _leftovers(change) if old != made.id]
+        left: list[Json] = [{"name": old.name, "id": old.id} for old in _leftovers(change) if old.id != made.id]
         fresh = Row(
             address=change.address,
             manifest=self._context.manifest.name,
             id=made.id,
             name=self._name(change),
             applied=recorded(fields),
-            prior=_prior(self._context, change),
-            adopted=(row.adopted if row else False) or change.adopts,
-            depends_on=tuple(sorted(str(one) for one in self._plan.graph.get(change.address, ()))),
-            fingerprints=self._fingerprints(fields),
+            prior=self._prior(change),
+            adopted=((row.adopted if row else False) or change.adopts) and change.action not in _ANEW,
+            depends_on=needed(self._plan.graph, change.address),
+            fingerprints=self._fingerprints(change, fields),
             lifecycle=change.desired.lifecycle,
             intent={"action": "clean-up", "old": left} if left else None,
             applied_at=self._edge.timestamp(),
@@ -322,9 +404,32 @@ class _Execution:
         yield from ledger_store.write([fresh])
         self._rows[change.address] = fresh
 
-    def _fingerprints(self, fields: Mapping[str, Value]) -> Mapping[str, str]:
+    def _fingerprints(self, change: Change, fields: Mapping[str, Value]) -> Mapping[str, str]:
+        """The secrets' fingerprints: of what was sent just now, and otherwise of what was sent last."""
         salt = self._context.ledger.id
-        return {name: ledger_store.fingerprint(self._edge.read_secret(name), salt) for name in secrets_of(fields)}
+        sent = fields if change.action in _ANEW else {name: fields.get(name) for name in change.changed_fields}
+        known = dict(change.row.fingerprints) if change.row is not None else {}
+        for name in secrets_of(sent):
+            known.pop(name, None)
+        names = secrets_of(fields)
+        return {name: known.get(name) or ledger_store.fingerprint(self._edge.read_secret(name), salt) for name in names}
+
+    def _prior(self, change: Change) -> Mapping[str, Json] | None:
+        """What was there before us, for shared kinds: kept from the row, and seen now for fields that are new."""
+        kind = self._kind(change)
+        if not kind.schema.shared:
+            return None
+        if change.desired is None or change.live is None:
+            return change.row.prior if change.row else None
+        elders = self._sharing.rows(change.address)
+        names = [name for name in change.desired.fields if not kind.schema.rule.member(name).local]
+        if change.row is not None:
+            known = change.row.prior
+            if known is None:
+                return None
+            new = [name for name in names if name not in known]
+            return {**known, **(kind.prior(change.live, new, elders) or {})}
+        return kind.prior(change.live, names, elders)
 
     def _look_again(self, changes: Iterable[Change]) -> dict[Address, str]:
         """Read what was written once more: what is not as planned, by address."""
@@ -344,15 +449,17 @@ class _Execution:
         row = self._rows.get(change.address) or change.row
         fields = _resolved(change, self._attributes) if change.desired else {}
         sought = Sought(self._name(change), row.id if row else "", frozenset(fields))
+        others = self._sharing.entries(change.address)
 
         def probe() -> Steps[bool | NotYet]:
             reading = yield from kind.look(sought, self._context.place)
+            if reading.unreadable:
+                raise Failed("unreadable", "; ".join(reading.unreadable.values()))
             live = next((one for one in reading.lives if not sought.id or one.id == sought.id), None)
             if change.action is Action.DELETE:
                 return NotYet("it is still there") if live is not None and not kind.schema.shared else True
             if live is None:
                 return NotYet("it is not there")
-            others = others_entries(self._context, change.address, _desired(self._plan))
             versions = Versions(
                 fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others
             )
@@ -397,65 +504,95 @@ def _desired(plan: Plan) -> Iterable[Desired]:
     return (change.desired for change in plan.changes if change.desired is not None)
 
 
-def _write(plan: Plan, change: Change, attributes: Attributes, patience: float) -> Steps[Made]:
-    """The requests of one change, the ledger's apart."""
+def _work(
+    plan: Plan,
+    change: Change,
+    attributes: Attributes,
+    shared: Sharing,
+    patience: float = _FAIL_FAST,
+    grace: float = 0.0,
+) -> Work:
+    """What the change's kind is told. Failed when a value is needed that is not known."""
     context = plan.context
     kind = context.kinds[change.address.kind]
     fields = _resolved(change, attributes) if change.desired else (change.row.applied if change.row else {})
     unknown = [reference for _, reference in references(fields) if reference.namespace != "secret"]
     if unknown:
         raise Failed("unknown-reference", f"{change.address} needs {unknown[0]}, which is not known")
-    name = (
-        kind.schema.service_name(change.address.name, fields)
-        if change.desired
-        else (change.row.name if change.row else "")
-    )
-    work = Work(
+    if change.desired is not None:
+        name = kind.schema.service_name(change.address.name, fields)
+        fields = kept(kind.schema, fields, change.live.fields if change.live else {}, change.desired.lifecycle.ignore)
+    else:
+        name, fields = (change.live.name if change.live else ""), {}
+    return Work(
         change.address,
         name,
         context.place,
-        fields if change.desired else {},
+        fields,
         change.changed_fields,
         change.live,
         change.row,
         context.mark,
-        others_entries(context, change.address, _desired(plan)),
+        shared.entries(change.address),
         patience,
+        grace,
     )
+
+
+def _write(kind: Kind, change: Change, work: Work) -> Steps[Made]:
+    """The requests of one change, the ledger's apart."""
     if change.action is Action.DELETE:
         yield from kind.delete(work)
         return Made()
     if change.action is Action.REPLACE:
-        if not kind.schema.server_made_ids:
-            yield from kind.delete(work)
+        if not _beside(kind, change, work):
+            assert change.live is not None
+            yield from kind.delete(replace(work, name=change.live.name))
         return (yield from kind.create(work))
     if change.action is Action.CREATE:
         return (yield from kind.create(work))
     return (yield from kind.update(work))
 
 
-def _leftovers(change: Change) -> tuple[str, ...]:
-    """Ids of objects that an earlier or this replacement leaves to be removed."""
+def _beside(kind: Kind, change: Change, work: Work) -> bool:
+    """Whether a new object can be made while the old one is there: the service makes ids, or their names differ."""
+    return kind.schema.server_made_ids or change.live is None or kind.key(change.live.name) != kind.key(work.name)
+
+
+def _noted(steps: Steps[T], written: list[Request]) -> Steps[T]:
+    """Steps, with the writes noted that were carried out or may have been."""
+    try:
+        step = next(steps)
+        while True:
+            asked = [request for request in step.requests if writes(request)] if isinstance(step, Call) else []
+            try:
+                reply = yield step
+            except Exception as error:
+                written += [request for request in asked if not _refused(request, error)]
+                step = steps.throw(error)
+            else:
+                answered = zip(step.requests, reply.answers, strict=True) if isinstance(step, Call) else ()
+                written += [request for request, answer in answered if writes(request) and answer.ok]
+                step = steps.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _refused(request: Request, error: Exception) -> bool:
+    return isinstance(error, ServiceFailure) and error.request is request and not error.may_have_happened
+
+
+def _leftovers(change: Change) -> tuple[Sought, ...]:
+    """Objects that an earlier or this change leaves to be removed."""
     old = change.row.intent.get("old") if change.row and change.row.intent else None
-    found = [str(one) for one in old] if isinstance(old, list) else []
-    if change.action is Action.REPLACE and change.live is not None and change.live.id and change.live.id not in found:
-        found.append(change.live.id)
+    found = [
+        Sought(str(one.get("name")), str(one.get("id")))
+        for one in (old if isinstance(old, list) else [])
+        if isinstance(one, Mapping)
+    ]
+    replaced = [change.live] if change.action is Action.REPLACE and change.live is not None else []
+    for live in (*replaced, *change.strays):
+        if live.id and live.id not in [one.id for one in found]:
+            found.append(Sought(live.name, live.id))
     return tuple(found)
-
-
-def _prior(context: Context, change: Change) -> Mapping[str, Json] | None:
-    """What was there before us, for shared kinds: kept from the row, and seen now for fields that are new."""
-    kind = context.kinds[change.address.kind]
-    if not kind.schema.shared:
-        return None
-    if change.desired is None or change.live is None:
-        return change.row.prior if change.row else None
-    elders = sharing(context, change.address)
-    names = [name for name in change.desired.fields if not kind.schema.rule.member(name).local]
-    if change.row is not None:
-        known = change.row.prior
-        if known is None:
-            return None
-        new = [name for name in names if name not in known]
-        return {**known, **(kind.prior(change.live, new, elders) or {})}
-    return kind.prior(change.live, names, elders)

@@ -58,15 +58,17 @@ def graph(
 
     The rules compare values: `lookup` gives those that are known already.
     """
-    known: dict[str, list[Desired]] = {}
-    for address, one in desired.items():
-        fields = {name: resolve(value, lookup) for name, value in one.fields.items()}
-        known.setdefault(address.kind, []).append(replace(one, fields=fields))
+    known = {
+        address: replace(one, fields={name: resolve(value, lookup) for name, value in one.fields.items()})
+        for address, one in desired.items()
+    }
+    everything: dict[str, list[Desired]] = {}
+    for address, one in known.items():
+        everything.setdefault(address.kind, []).append(one)
     edges: dict[Address, frozenset[Address]] = {}
-    for same in (found for ones in known.values() for found in ones):
-        address, one = same.address, desired[same.address]
+    for address, one in desired.items():
         named = {Address(r.namespace, r.name) for _, r in references(one.fields) if r.namespace in kinds}
-        ruled = set(kinds[address.kind].depends_on(same, known))
+        ruled = set(kinds[address.kind].depends_on(known[address], everything))
         edges[address] = frozenset((named | ruled | one.depends_on) & desired.keys()) - {address}
     return edges
 
@@ -122,13 +124,15 @@ def _repeated(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> 
     values: dict[tuple[str, str], Address] = {}
     for address, one in desired.items():
         kind = kinds[address.kind]
-        name = kind.schema.service_name(address.name, one.fields)
-        first = names.setdefault((address.kind, kind.key(name)), address)
+        schema = kind.schema
+        name = one.fields.get(schema.name_field, address.name)
+        first = names.setdefault((address.kind, kind.key(name)), address) if isinstance(name, str) else address
         if first != address:
-            message = f"{name!r} is {first} already"
+            message = f"{first} is called {name!r} already"
             yield Problem("repeated-object", message, one.position, str(address), "keep one of them")
-        for field in one.fields if kind.one_at_a_time else ():
-            first = address if kind.schema.rule.member(field).additive else values.setdefault((address.kind, field), address)
+        scalars = [field for field in one.fields if kind.one_at_a_time and not schema.rule.member(field).additive]
+        for field in scalars:
+            first = values.setdefault((address.kind, field), address)
             if first != address:
                 message = f"{first} states it already"
                 yield Problem("repeated-object", message, one.position, f"{address}.{field}", "keep one of them")

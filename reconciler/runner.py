@@ -6,10 +6,11 @@ other, only their requests do.
 
 import heapq
 import itertools
+import json
 import math
 import random
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -212,17 +213,17 @@ class _Session:
         self._numbers = itertools.count()
         self._running: dict[int, _Running] = {}
         self._tickets: dict[int, _Ticket] = {}
-        self._ready: list[_Ticket] = []
+        self._ready: dict[str, deque[_Ticket]] = defaultdict(deque)  # by lane
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._lanes: dict[str, int] = defaultdict(int)
-        self._new: list[Flow[Any, Any]] = list(flows)
+        self._new: deque[Flow[Any, Any]] = deque(flows)
 
     def run(self) -> None:
         exchange = self._runner._exchange
         while True:
             self._start_new()
             self._send_ready()
-            if (self._ready and not self._tickets) or self._new:
+            if self._new or (not self._tickets and any(self._ready.values())):
                 continue
             if not self._tickets and not self._timers:
                 return
@@ -234,7 +235,7 @@ class _Session:
 
     def _start_new(self) -> None:
         while self._new:
-            flow = self._new.pop(0)
+            flow = self._new.popleft()
             number = next(self._numbers)
             self._running[number] = _Running(flow, [], 0)
             self._advance(number, None)
@@ -249,7 +250,7 @@ class _Session:
         except StopIteration as end:
             self._finish(number, Outcome(result=end.value))
             return
-        except _MISREAD as error:
+        except MISREAD as error:
             # The steps took an answer apart, and it was not made as its service documents.
             labels = ", ".join(self._running[number].asked)
             self._finish(number, Outcome(error=_misread(labels, error)))
@@ -269,7 +270,11 @@ class _Session:
         running = self._running[number]
         running.answers, running.missing, running.error = [None] * len(step.requests), len(step.requests), None
         running.asked = tuple(dict.fromkeys(request.label for request in step.requests))
-        self._ready += [_Ticket(request, ((number, index),)) for index, request in enumerate(step.requests)]
+        for index, request in enumerate(step.requests):
+            self._queue(_Ticket(request, ((number, index),)))
+
+    def _queue(self, ticket: _Ticket) -> None:
+        self._ready[_lane(ticket.request)[0]].append(ticket)
 
     def _finish(self, number: int, outcome: Outcome[Any]) -> None:
         flow = self._running.pop(number).flow
@@ -278,29 +283,29 @@ class _Session:
             self._new += following
 
     def _send_ready(self) -> None:
-        ready, self._ready, waiting = list(_combined(self._ready)), [], []
-        for ticket in ready:
-            if ticket.tries == 0 and all(self._running[number].error for number, _ in ticket.waiters):
-                for number, _ in ticket.waiters:
-                    self._one_less(number)
-                continue
-            lane, width = _lane(ticket.request)
-            if self._lanes[lane] >= width:
-                waiting.append(ticket)
-                continue
-            try:
-                self._runner._guard(ticket.request)
-            except Exception as refusal:  # the guard's own words are the flow's error
-                self._fail(ticket, refusal)
-                continue
-            self._lanes[lane] += 1
-            key = next(self._numbers)
-            self._tickets[key] = ticket
-            ticket.tries += 1
-            ticket.first = min(ticket.first, self._runner._exchange.now())
-            self._runner._count(ticket.request)
-            self._runner._exchange.submit(key, ticket.request)
-        self._ready = waiting + self._ready
+        for lane in list(self._ready):
+            queue = self._ready[lane]
+            while queue and self._lanes[lane] < _lane(queue[0].request)[1]:
+                ticket = queue.popleft()
+                self._send(lane, ticket if ticket.request.combine is None else _combined(ticket, queue))
+
+    def _send(self, lane: str, ticket: _Ticket) -> None:
+        if ticket.tries == 0 and all(self._running[number].error for number, _ in ticket.waiters):
+            for number, _ in ticket.waiters:
+                self._one_less(number)
+            return
+        try:
+            self._runner._guard(ticket.request)
+        except Exception as refusal:  # the guard's own words are the flow's error
+            self._fail(ticket, refusal)
+            return
+        self._lanes[lane] += 1
+        key = next(self._numbers)
+        self._tickets[key] = ticket
+        ticket.tries += 1
+        ticket.first = min(ticket.first, self._runner._exchange.now())
+        self._runner._count(ticket.request)
+        self._runner._exchange.submit(key, ticket.request)
 
     def _receive(self, key: int, outcome: Answer | Exception) -> None:
         ticket = self._tickets.pop(key)
@@ -323,7 +328,7 @@ class _Session:
             seconds = min(10.0, 0.2 * 2 ** (ticket.tries - 1)) * (0.5 + runner._jitter())
             for number, _ in ticket.waiters:
                 runner._observer.retrying(self._running[number].flow.key, request, reason, seconds)
-            self._after(seconds, lambda: self._ready.append(ticket))
+            self._after(seconds, lambda: self._queue(ticket))
             return
         answer = outcome if isinstance(outcome, Answer) else None
         text = outcome.reason or (outcome.code if isinstance(outcome, Answer) else "no answer")
@@ -364,18 +369,30 @@ def _misread(labels: str, error: Exception) -> Failed:
     return failed
 
 
-def _combined(tickets: Sequence[_Ticket]) -> Iterator[_Ticket]:
-    """The tickets, those with equal `combine` keys as one whose body has the lines of all."""
-    groups: dict[str, list[_Ticket]] = defaultdict(list)
-    for ticket in tickets:
-        if ticket.request.combine is None:
-            yield ticket
-        else:
-            groups[ticket.request.combine].append(ticket)
-    for group in groups.values():
-        lines = tuple(line for ticket in group for line in ticket.request.body or ())  # type: ignore[union-attr]
-        waiters = tuple(waiter for ticket in group for waiter in ticket.waiters)
-        yield _Ticket(replace(group[0].request, body=lines), waiters, min(one.first for one in group), group[0].tries)
+def _combined(first: _Ticket, queue: deque[_Ticket]) -> _Ticket:
+    """`first` with those of the queue that have an equal `combine` key, which leave it, as far as one body may go."""
+    alike = [ticket for ticket in queue if ticket.request.combine == first.request.combine]
+    if not alike:
+        return first
+    group, left = [first], _BODY - _size(first.request)
+    for ticket in alike:
+        left -= _size(ticket.request)
+        if left < 0:
+            break
+        group.append(ticket)
+    taken = {id(ticket) for ticket in group}
+    rest = [ticket for ticket in queue if id(ticket) not in taken]
+    queue.clear()
+    queue.extend(rest)
+    lines = tuple(line for ticket in group for line in ticket.request.body or ())  # type: ignore[union-attr]
+    waiters = tuple(waiter for ticket in group for waiter in ticket.waiters)
+    return _Ticket(replace(first.request, body=lines), waiters, min(one.first for one in group), first.tries)
+
+
+def _size(request: Request) -> int:
+    """The length of a body of lines, in characters."""
+    lines = request.body if isinstance(request.body, tuple) else ()
+    return sum(len(json.dumps(line)) + 1 for line in lines)
 
 
 def _lane(request: Request) -> tuple[str, int]:
@@ -387,7 +404,12 @@ def _lane(request: Request) -> tuple[str, int]:
     return request.service, 16
 
 
-_MISREAD = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
+_BODY = 5 * 2**20
+"""How many characters the body of a combined request may have."""
+
+MISREAD = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
+"""What steps fail with that took an answer apart which is not made as its service documents."""
+
 _THROTTLES = frozenset(
     {
         "Throttling",
@@ -412,8 +434,8 @@ def _passing(request: Request, outcome: Answer | NoAnswer) -> str:
         return ""
     if outcome.code in _THROTTLES or "exceed max running task limit" in outcome.reason:
         return "throttled"
-    if outcome.status == 409 and "version conflict" in outcome.reason and "/_plugins/_security/" in request.operation:
-        return "version conflict"
+    if outcome.code == "ConcurrentModification":
+        return "changed by somebody else at the same moment"
     if outcome.code == "MalformedPolicyDocument" and "nvalid principal" in outcome.reason:
         return "a principal is not visible yet"
     if outcome.status in (502, 503, 504) and again:

@@ -42,7 +42,7 @@ class ClusterSettings(Kind):
                 values[name] = self._list(work, name, settings, entries(work.fields.get(name)))
             elif name in work.fields:
                 values[name] = work.fields[name]
-            elif name in applied:
+            elif name in applied and name not in work.others:
                 values[name] = _as_before(work, name)
         yield from _put(values)
         return Made()
@@ -56,7 +56,7 @@ class ClusterSettings(Kind):
                 after = self._list(work, name, settings, ())
                 if after != list(entries(_effective(settings, name))):
                     values[name] = after
-            elif self._as_we_left_it(name, applied[name], settings):
+            elif name not in work.others and self._as_we_left_it(name, applied[name], settings):
                 values[name] = _as_before(work, name)
         yield from _put(values)
 
@@ -85,7 +85,7 @@ class ClusterSettings(Kind):
                 found[name] = self.before(name, live.detail.get(name), elders)
         return found
 
-    def answer(self, request: Request, live: Live | None) -> Answer:
+    def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
         return Answer(200, {"persistent": live.fields if live else {}, "defaults": {}})
 
     def _list(self, work: Work, name: str, settings: Mapping[str, Json], desired: Sequence[str]) -> Value:

@@ -4,8 +4,8 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar, TypeVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
@@ -14,7 +14,9 @@ from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Address, Desired
 from reconciler.model.request import ServiceFailure
-from reconciler.model.steps import NeverHappened, Steps
+from reconciler.model.steps import NeverHappened, NotYet, Steps, until
+
+T = TypeVar("T")
 
 # A key kept in Secrets Manager is `${credential.secretArn.<key>}`: the name is what stands first.
 _CREDENTIAL = re.compile(r"\$\{credential\.(\w+)")
@@ -46,12 +48,12 @@ class Connectors(MlKind):
     def create(self, work: Work) -> Steps[Made]:
         identity = yield from _identity(work)
         body = {"version": "1", "description": "", **sent(work, *_SENT), "name": work.name}
-        return (yield from self.post("_create", body, "connector_id", identity=identity))
+        return (yield from _entitled(work, lambda: self.post("_create", body, "connector_id", identity=identity)))
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
         identity = yield from _identity(work)
-        yield from self.put(work, self.changes(work, *_SENT), identity)
+        yield from _entitled(work, lambda: self.put(work, self.changes(work, *_SENT), identity))
         return Made(work.live.id, work.live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:
@@ -92,16 +94,15 @@ class Connectors(MlKind):
                         _has(list(named)),
                     )
 
-    def depends_on(self, desired: Desired, everything: Mapping[Address, Desired]) -> Iterable[Address]:
+    def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
         """The settings that trust its endpoint, and the mappings that admit the role it is signed as."""
         signer = desired.fields.get("sign_as")
-        for address, other in everything.items():
-            if address.kind == "cluster_settings":
-                yield address
-            elif address.kind == "role_mappings" and signer is not None:
-                members = other.fields.get("backend_roles")
-                if isinstance(members, list | tuple) and signer in members:
-                    yield address
+        for settings in everything.get("cluster_settings", ()):
+            yield settings.address
+        for mapping in everything.get("role_mappings", ()):
+            members = mapping.fields.get("backend_roles")
+            if signer is not None and isinstance(members, list | tuple) and signer in members:
+                yield mapping.address
 
 
 def _still(signer: Json) -> Steps[str | None]:
@@ -126,6 +127,30 @@ def _identity(work: Work) -> Steps[str | None]:
         return None
     yield from assume(signer, work.patience)
     return signer
+
+
+def _entitled(work: Work, write: Callable[[], Steps[T]]) -> Steps[T]:
+    """What `write` comes to. Where rights were changed just before, a refusal may mean that they are not known yet.
+
+    A refused request was not carried out, so that it may be sent again.
+    """
+    refusal: ServiceFailure | None = None
+
+    def probe() -> Steps[T | NotYet]:
+        nonlocal refusal
+        try:
+            return (yield from write())
+        except ServiceFailure as failure:
+            if not work.grace or failure.answer is None or failure.answer.status != 403:
+                raise
+            refusal = failure
+            return NotYet(failure.reason)
+
+    try:
+        return (yield from until(f"{work.address} allowed", probe, patience=work.grace, every=1.0))
+    except NeverHappened:
+        assert refusal is not None
+        raise refusal from None
 
 
 KIND = Connectors

@@ -22,6 +22,7 @@ MARK = "reconciler:manifest"
 """The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
 
 _GONE = frozenset({"NoSuchEntity"})
+_ATTACHED = 10
 _INLINE = 10_240
 _INLINE_HINT = "a role may have 10,240 characters of them; attach managed policies instead"
 _TAKEN = frozenset({"EntityAlreadyExists"})
@@ -31,7 +32,9 @@ class IamRoles(Kind):
     """A role is read with everything on it, and ours as a whole except for tags of other keys."""
 
     marks = True
+    entitles = True
     answers: ClassVar[Mapping[str, Json]] = {
+        "ListInstanceProfilesForRole": {"InstanceProfiles": []},
         "CreateRole": {"Role": {"RoleId": "(known after apply)"}},
         "GetRole": {"Role": {"RoleId": "(known after apply)"}},
     }
@@ -46,7 +49,7 @@ class IamRoles(Kind):
             "iam:CreateRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy",
             "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
             "iam:DeleteRolePermissionsBoundary", "iam:TagRole", "iam:UntagRole", "iam:DeleteRole",
-            "iam:ListInstanceProfilesForRole", "iam:RemoveRoleFromInstanceProfile",
+            "iam:ListInstanceProfilesForRole",
         )
     )  # fmt: skip
 
@@ -117,46 +120,53 @@ class IamRoles(Kind):
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
         live, fields, changed, name = work.live, work.fields, work.changed, work.name
-        requests: list[Request] = []
+        # At no moment may the role do more than before and after, nor less than both where that can be helped.
+        limits: list[Request] = []
+        additions: list[Request] = []
+        removals: list[Request] = []
+        crowded = False
         if "assume_role_policy_document" in changed:
             document = _text(fields["assume_role_policy_document"])
-            requests.append(
+            additions.append(
                 Request(Service.IAM, "UpdateAssumeRolePolicy", {"RoleName": name, "PolicyDocument": document})
             )
         if changed & {"description", "max_session_duration"}:
             # One call sets both, and what it is not told it may clear.
             both = {
-                "RoleName": name,
-                "Description": fields.get(
-                    "description", "" if "description" in changed else live.fields["description"]
-                ),
-                "MaxSessionDuration": fields.get(
-                    "max_session_duration",
-                    3600 if "max_session_duration" in changed else live.fields["max_session_duration"],
-                ),
+                field: fields.get(field, self.schema.rule.member(field).default) if field in changed else value
+                for field, value in live.fields.items()
             }
-            requests.append(Request(Service.IAM, "UpdateRole", both))
+            parameters = {
+                "RoleName": name,
+                "Description": both["description"],
+                "MaxSessionDuration": both["max_session_duration"],
+            }
+            additions.append(Request(Service.IAM, "UpdateRole", parameters))
         if "permissions_boundary" in changed:
-            requests.append(_boundary(name, fields.get("permissions_boundary")))
+            boundary = fields.get("permissions_boundary")
+            (limits if boundary else removals).append(_boundary(name, boundary))
         if "inline_policies" in changed:
-            requests += _replace_policies(
-                name, _map(live.fields["inline_policies"]), _map(fields.get("inline_policies"))
-            )
+            before, after = _map(live.fields["inline_policies"]), _map(fields.get("inline_policies"))
+            additions += _put_policies(name, _differing(before, after))
+            removals += _drop_policies(name, [one for one in before if one not in after])
+            crowded = sum(policy.size(one) for one in {**before, **after}.values() if is_known(one)) > _INLINE
         if "managed_policy_arns" in changed:
-            before, after = _strings(live.fields["managed_policy_arns"]), _strings(fields.get("managed_policy_arns"))
-            requests += _attach(name, [arn for arn in after if arn not in before])
-            requests += _detach(name, [arn for arn in before if arn not in after])
+            held, wanted = _strings(live.fields["managed_policy_arns"]), _strings(fields.get("managed_policy_arns"))
+            additions += _attach(name, [arn for arn in wanted if arn not in held])
+            removals += _detach(name, [arn for arn in held if arn not in wanted])
+            crowded = crowded or len({*held, *wanted}) > _ATTACHED
         tags = _map(fields.get("tags")) if "tags" in changed else {}
         if live.mark != work.mark or tags:
-            requests.append(
+            additions.append(
                 Request(Service.IAM, "TagRole", {"RoleName": name, "Tags": _tags({**tags, MARK: work.mark})})
             )
         stated = {key.casefold() for key in _map(fields.get("tags"))}
         applied = _map(work.row.applied.get("tags")) if work.row else {}
         dropped = [key for key in applied if key.casefold() not in stated]
         if "tags" in changed and dropped:
-            requests.append(Request(Service.IAM, "UntagRole", {"RoleName": name, "TagKeys": dropped}))
-        yield from call_all(requests)
+            removals.append(Request(Service.IAM, "UntagRole", {"RoleName": name, "TagKeys": dropped}))
+        for requests in (limits, removals, additions) if crowded else (limits, additions, removals):
+            yield from call_all(requests)
         return Made(live.id, live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:
@@ -164,19 +174,29 @@ class IamRoles(Kind):
         name, fields = work.name, work.live.fields
         listing = Request(Service.IAM, "ListInstanceProfilesForRole", {"RoleName": name}, expect=_GONE)
         (profiles,) = yield from _pages([listing])
-        requests = [
-            Request(
-                Service.IAM,
-                "RemoveRoleFromInstanceProfile",
-                {"RoleName": name, "InstanceProfileName": str(profile["InstanceProfileName"])},
-                expect=_GONE,
-            )
-            for profile in _items(profiles, "InstanceProfiles")
-        ]
-        requests += _detach(name, _strings(fields["managed_policy_arns"]))
-        requests += _replace_policies(name, _map(fields["inline_policies"]), {})
+        if names := [str(profile["InstanceProfileName"]) for profile in _items(profiles, "InstanceProfiles")]:
+            listed = ", ".join(names)
+            raise Failed("refused", f"{name} is in the instance profile {listed}; take it out of there first")
+        requests = _detach(name, _strings(fields["managed_policy_arns"]))
+        requests += _drop_policies(name, _map(fields["inline_policies"]))
         yield from call_all(requests)
-        yield from call(Request(Service.IAM, "DeleteRole", {"RoleName": name}, expect=_GONE))
+        delete = Request(Service.IAM, "DeleteRole", {"RoleName": name}, expect=_GONE | {"DeleteConflict"})
+
+        def probe() -> Steps[Answer | NotYet]:
+            answer = yield from call(delete)
+            if answer.code == "DeleteConflict":
+                return NotYet(answer.reason)
+            return answer
+
+        # What was taken off a moment ago may still count.
+        yield from until(f"IAM role {name} deletable", probe, patience=30.0, every=0.5)
+
+    def release(self, work: Work) -> Steps[None]:
+        yield from call(Request(Service.IAM, "UntagRole", {"RoleName": work.name, "TagKeys": [MARK]}, expect=_GONE))
+
+    def key(self, name: str) -> str:
+        """Names that differ only by case are the same to IAM."""
+        return name.casefold()
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """The quota of all inline policies together, in characters without white space."""
@@ -274,15 +294,17 @@ def _put_policies(role: str, policies: Mapping[str, Value]) -> list[Request]:
     ]
 
 
-def _replace_policies(role: str, before: Mapping[str, Value], after: Mapping[str, Value]) -> list[Request]:
-    changed = {
+def _drop_policies(role: str, names: Iterable[str]) -> list[Request]:
+    return [
+        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE) for name in names
+    ]
+
+
+def _differing(before: Mapping[str, Value], after: Mapping[str, Value]) -> Mapping[str, Value]:
+    """The policies of `after` that `before` has not, or not so."""
+    return {
         name: document for name, document in after.items() if name not in before or not _same(before[name], document)
     }
-    dropped = [name for name in before if name not in after]
-    return _put_policies(role, changed) + [
-        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE)
-        for name in dropped
-    ]
 
 
 def _same(a: Value, b: Value) -> bool:

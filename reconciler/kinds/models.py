@@ -3,18 +3,22 @@
 https://docs.opensearch.org/latest/ml-commons-plugin/api/model-apis/index/
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
 from reconciler.model.kind import Grants, Made, Work
+from reconciler.model.objects import Live
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Failed, NotYet, Steps, call, until
 
 _ONE = f"{ROOT}/models/{{id}}"
 _UNDEPLOYED = {"REGISTERED": "UNDEPLOYED", "UNDEPLOYED": "UNDEPLOYED"}
+_DEPLOYED = ("DEPLOYED", "PARTIALLY_DEPLOYED", "DEPLOYING")
 _SETTLING = ("DEPLOYING", "REGISTERING")
+_BEGINNING = 20
+"""How often a model may be seen at rest after it was told to deploy, before it is told again."""
 
 
 class Models(MlKind):
@@ -23,7 +27,6 @@ class Models(MlKind):
     collection = "models"
     answers: ClassVar[Mapping[str, Json]] = {
         f"POST {ROOT}/models/_register": {"model_id": "(known after apply)"},
-        f"GET {_ONE}": {"model_state": "DEPLOYED"},
     }
     to_read = Grants(
         iam=("es:ESHttpGet",),
@@ -64,6 +67,17 @@ class Models(MlKind):
             yield from call(Request(Service.OPENSEARCH, f"PUT {_ONE}", {"id": made.id}, body=later))
         return made
 
+    def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
+        if request.operation != f"GET {_ONE}":
+            return super().answer(request, live, before)
+        state = str(live.fields.get("model_state")) if live is not None else "REGISTERED"
+        for one in before:
+            if one.operation.endswith("/_undeploy"):
+                state = "UNDEPLOYED"
+            elif one.operation.endswith("/_deploy") or one.query.get("deploy") == "true":
+                state = "DEPLOYED"
+        return Answer(200, {"model_state": state})
+
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
         body = self.changes(work, *sorted(work.changed - {"model_state"}))
@@ -82,7 +96,7 @@ class Models(MlKind):
 
     def delete(self, work: Work) -> Steps[None]:
         assert work.live is not None
-        # A prediction may deploy it again at any moment, so undeploying is part of each attempt.
+        # A prediction may deploy it again at any moment, so undeploying is part of each further attempt.
         one = {"id": work.live.id}
         undeploy = Request(Service.OPENSEARCH, f"POST {_ONE}/_undeploy", one, expect=frozenset({"404"}))
         delete = Request(Service.OPENSEARCH, f"DELETE {_ONE}", one, expect=frozenset({"400", "404"}))
@@ -94,6 +108,8 @@ class Models(MlKind):
             yield from call(undeploy)
             return NotYet(answer.reason)
 
+        if work.live.fields.get("model_state") in _DEPLOYED:
+            yield from call(undeploy)
         yield from until(f"{work.address} undeployed", probe, patience=60)
 
 
@@ -101,14 +117,19 @@ def _settled(work: Work, model: str) -> Steps[None]:
     """Bring the model to the state the manifest wants, deploying once more where a deployment failed."""
     wanted = str(work.fields.get("model_state", "DEPLOYED"))
     tries = 0
+    beginning = _BEGINNING if work.live is None else 0  # registering it told it to deploy
 
     def probe() -> Steps[str | NotYet]:
-        nonlocal tries
+        nonlocal tries, beginning
         answer = yield from call(Request(Service.OPENSEARCH, f"GET {_ONE}", {"id": model}))
         state = str(answer.body.get("model_state")) if isinstance(answer.body, Mapping) else ""
         if _UNDEPLOYED.get(state, state) == wanted:
             return state
-        if state in _SETTLING or (state == "REGISTERED" and tries == 0 and work.live is None):
+        if state in _SETTLING:
+            beginning = 0
+            return NotYet(state)
+        if state in _UNDEPLOYED and beginning > 0:
+            beginning -= 1
             return NotYet(state)
         if tries == 3:
             raise Failed("deploy-failed", f"{work.address} is {state} after {tries} attempts to make it {wanted}")
@@ -117,6 +138,7 @@ def _settled(work: Work, model: str) -> Steps[None]:
         # 409: a prediction or somebody else is deploying it at this moment.
         request = Request(Service.OPENSEARCH, f"POST {_ONE}/{verb}", {"id": model}, expect=frozenset({"409"}))
         yield from call(request)
+        beginning = _BEGINNING if verb == "_deploy" else 0
         return NotYet(state)
 
     yield from until(f"{work.address} {wanted.lower()}", probe, patience=120, every=0.1)

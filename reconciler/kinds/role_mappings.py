@@ -25,6 +25,7 @@ _ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/")
 class RoleMappings(Kind):
     """The mapping's name is the role's; its lists are shared with everybody else who maps somebody."""
 
+    entitles = True
     to_read = Grants(iam=("es:ESHttpGet",), security_rest=True)
     to_write = Grants(iam=("es:ESHttpPut", "es:ESHttpPatch", "es:ESHttpDelete"), security_rest=True)
 
@@ -72,17 +73,29 @@ class RoleMappings(Kind):
                 elif name == "users" and _ROLE.match(entry):
                     yield Fault("wrong-value", path, "an IAM role is not a user", "write it under `backend_roles`")
 
-    def answer(self, request: Request, live: Live | None) -> Answer:
+    def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
         if request.operation == f"GET {_ONE}":
-            return Answer(200, {live.name: live.fields}) if live else Answer(404, None, "404")
+            name = str(request.parameters["name"])
+            return Answer(200, {name: live.fields}) if live else Answer(404, None, "404", _absent(name))
         return Answer(200, {})
 
 
 def _look(name: str) -> Steps[Live | None]:
     request = Request(Service.OPENSEARCH, f"GET {_ONE}", {"name": name}, expect=frozenset({"404"}))
     answer = yield from call(request)
-    found = answer.body.get(name) if isinstance(answer.body, Mapping) and not answer.missing else None
-    return _live(name, found) if found is not None else None
+    if answer.missing:
+        # Something in front of the domain may say 404 as well; only Security's own words mean that there is none.
+        if answer.reason != _absent(name):
+            raise ServiceFailure(request, answer, answer.reason)
+        return None
+    found = answer.body.get(name) if isinstance(answer.body, Mapping) else None
+    if found is None:
+        raise Failed("bad-answer", f"{request.label} answered without {name}")
+    return _live(name, found)
+
+
+def _absent(name: str) -> str:
+    return f"rolesmapping '{name}' not found."
 
 
 def _live(name: str, found: Json) -> Live:
@@ -150,7 +163,9 @@ def _description(work: Work, live: Live) -> list[dict[str, Json]]:
     """The operation for the description: as stated, or as it was before us if it is still as we left it."""
     present, stated = live.fields.get("description"), work.fields.get("description")
     if "description" not in work.fields:
-        if work.row is None or present is None or work.row.applied.get("description") != present:
+        if work.row is None or present is None or "description" in work.others:
+            return []
+        if work.row.applied.get("description") != present:
             return []
         stated = (work.row.prior or {}).get("description")
     if stated == present:

@@ -1,7 +1,19 @@
 """The ledger: the small record, kept on the domain, of what is ours. Rows, the lock, secrets' fingerprints."""
 
 from reconciler.ledger.fingerprint import fingerprint, matches
-from reconciler.ledger.rows import INDEX, VERSION, Ledger, create, history, read, rebind, record, remove, write
+from reconciler.ledger.rows import (
+    INDEX,
+    VERSION,
+    Ledger,
+    create,
+    history,
+    read,
+    rebind,
+    record,
+    remove,
+    upgrade,
+    write,
+)
 
 __all__ = [
     "INDEX",
@@ -15,5 +27,6 @@ __all__ = [
     "rebind",
     "record",
     "remove",
+    "upgrade",
     "write",
 ]

@@ -8,22 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from reconciler.canonical.json import Json
+from reconciler.canonical.json import Json, canonical_text
 from reconciler.manifest.load import Lifecycle
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Request, Service
-from reconciler.model.steps import Failed, Steps, call
+from reconciler.model.steps import Failed, Steps, call, call_all
 
 INDEX = "reconciler-ledger"
 """The index that holds it."""
 
-VERSION = 1
-"""The format of the documents; a ledger written by a newer one is refused."""
+VERSION = 2
+"""The format of the documents. A ledger of a newer one is refused, an older one is brought to it by `upgrade`."""
 
 _PAGE = 5_000
+_BODY = 5 * 2**20  # bytes of one bulk request
 _UNINDEXED: Json = {"type": "object", "enabled": False}
 _KEYWORD: Json = {"type": "keyword"}
-_DEFINITION: Json = {
+_DEFINITION: Mapping[str, Json] = {
     "settings": {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": True}},
     "mappings": {
         "dynamic": "strict",
@@ -52,13 +53,17 @@ Line: TypeAlias = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the ledger says: its own id ("" when there is none yet), our rows, and other manifests' rows."""
+    """What the ledger says: its own id ("" when there is none yet), our rows, and other manifests' rows.
+
+    `version` is the format it was made or last upgraded with.
+    """
 
     id: str = ""
     cluster: str = ""
     account: str = ""
     rows: Mapping[Address, Row] = field(default_factory=dict)
     others: Sequence[Row] = ()
+    version: int = VERSION
 
 
 def read(manifest: str) -> Steps[Ledger]:
@@ -102,6 +107,7 @@ def read(manifest: str) -> Steps[Ledger]:
         account=str(about.get("account", "")),
         rows={row.address: row for row in rows if row.manifest == manifest},
         others=tuple(row for row in rows if row.manifest != manifest),
+        version=version,
     )
 
 
@@ -120,6 +126,15 @@ def create(ledger: Ledger) -> Steps[Ledger]:
         there = yield from read("")
         return replace(ledger, id=there.id, cluster=there.cluster, account=there.account)
     return ledger
+
+
+def upgrade(ledger: Ledger) -> Steps[Ledger]:
+    """Bring the index of an older version to this one: its mapping is strict, and has to know every field."""
+    mapping = _DEFINITION["mappings"]
+    yield from call(Request(Service.LEDGER, f"PUT /{INDEX}/_mapping", body=mapping))
+    upgraded = replace(ledger, version=VERSION)
+    yield from _bulk(_identity(upgraded))
+    return upgraded
 
 
 def write(rows: Iterable[Row]) -> Steps[None]:
@@ -159,23 +174,44 @@ def rebind(ledger: Ledger) -> Steps[None]:
 
 
 def _bulk(lines: Sequence[Line]) -> Steps[None]:
-    request = Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=tuple(lines), combine="ledger")
-    answer = yield from call(request)
-    failed = answer.body.get("errors") if isinstance(answer.body, Mapping) else None
-    if failed is False:
-        return
-    # The answer is that of all who wrote at the same moment.
-    errors = dict(_errors(answer.body))
+    bodies = list(_bodies(lines))
+    answers = yield from call_all(
+        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine="ledger")
+        for body in bodies
+    )
     own = [str(about.get("_id")) for line in lines for about in line.values() if isinstance(about, Mapping)]
-    if failed is not True or not errors:
-        raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
-    for one in own:
-        if one in errors:
-            raise Failed("ledger-not-writable", errors[one])
+    for answer in answers:
+        failed = answer.body.get("errors") if isinstance(answer.body, Mapping) else None
+        if failed is False:
+            continue
+        # The answer is that of all who wrote at the same moment.
+        errors = dict(_errors(answer.body))
+        if failed is not True or not errors:
+            raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
+        for one in own:
+            if one in errors:
+                raise Failed("ledger-not-writable", errors[one])
+
+
+def _bodies(lines: Sequence[Line]) -> Iterator[tuple[Line, ...]]:
+    """The lines as bodies that are not too long, with each document beside the line that says what to do with it."""
+    body: list[Line] = []
+    size = 0
+    rest = iter(lines)
+    for line in rest:
+        pair = (line,) if "delete" in line else (line, next(rest))
+        length = sum(len(canonical_text(one).encode()) + 1 for one in pair)
+        if body and size + length > _BODY:
+            yield tuple(body)
+            body, size = [], 0
+        body += pair
+        size += length
+    if body:
+        yield tuple(body)
 
 
 def _identity(ledger: Ledger) -> list[Line]:
-    about: Json = {"version": VERSION, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
+    about: Json = {"version": ledger.version, "id": ledger.id, "cluster": ledger.cluster, "account": ledger.account}
     return [{"index": {"_index": INDEX, "_id": "identity"}}, {"type": "identity", "manifest": "", "body": about}]
 
 

@@ -55,9 +55,9 @@ class Work:
 
     `name` is the service's name; `fields` are the desired fields, references filled in, secrets still as
     templates; `changed` are the top-level fields that differ; `mark` is the ownership mark to put on objects that
-    can carry one; `others` are, by field, the entries of shared values that others count on (a field they state without
-    entries is there too); `patience` is how many seconds a role may take to become assumable, `grace` how many a refusal
-    is waited out because rights were changed just before.
+    can carry one; `others` are, by field, the entries of shared values that others count on (a field they state
+    without entries is there too); `patience` is how many seconds a role may take to become assumable, `grace` how many
+    a refusal is waited out because rights were changed just before.
     """
 
     address: Address

@@ -17,7 +17,7 @@ from reconciler.plan.plan import Context, Plan
 from reconciler.plan.preflight import missing_grants
 from reconciler.plan.safety import lockout, too_many_deletes
 from reconciler.plan.survey import Survey
-from reconciler.references import Graph, graph, ordered, resolve
+from reconciler.references import Graph, graph, ordered, resolve, without_circles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,16 @@ class Permissions:
 
 def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     """The plan that brings what is live to what is desired, with everything that stands in its way."""
-    decision = _Decision(survey, permissions)
     context = survey.context
-    edges = graph(survey.desired, context.kinds)
+    attributes = Attributes(context.kinds, context.place, survey.desired)
+    edges = graph(survey.desired, context.kinds, attributes.lookup)
+    decision = _Decision(survey, permissions, attributes, edges)
     changes = [decision.change(survey.desired[address]) for address in ordered(edges)]
     gone = [row for row in context.ledger.rows.values() if row.address not in survey.desired]
-    removals = [decision.removal(row) for row in gone if permissions.only is None or row.address in permissions.only]
+    wanted = [row for row in gone if permissions.only is None or row.address in permissions.only]
+    removals = {row.address: decision.removal(row) for row in wanted}
     back = _removal_edges(removals, context.ledger.rows.values())
-    removed = [change for address in ordered(back) for change in removals if change.address == address]
+    removed = [removals[address] for address in ordered(back) if address in removals]
     plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
     found = [*plan.problems, *missing_grants(plan)]
     found += [] if permissions.max_deletes is None else too_many_deletes(plan, permissions.max_deletes)
@@ -94,13 +96,15 @@ class Attributes:
 class _Decision:
     """One pass over the objects in dependency order: what is known grows with every object decided."""
 
-    def __init__(self, survey: Survey, permissions: Permissions) -> None:
+    def __init__(self, survey: Survey, permissions: Permissions, attributes: Attributes, edges: Graph) -> None:
         self.problems: list[Problem] = []
         self._survey = survey
         self._context = survey.context
         self._permissions = permissions
-        self._attributes = Attributes(survey.context.kinds, survey.context.place, survey.desired)
-        self._used = _used(survey)
+        self._attributes = attributes
+        self._edges = edges
+        self._seen = _Seen(survey)
+        self._sharing = Sharing(survey.context, survey.desired.values())
 
     def change(self, desired: Desired) -> Change:
         """What has to be done about one object of the manifest."""
@@ -109,7 +113,12 @@ class _Decision:
         row = self._context.ledger.rows.get(address)
         fields = {name: resolve(value, self._attributes.lookup) for name, value in desired.fields.items()}
         desired = replace(desired, fields=fields)
+        if row is not None and self._unreadable(kind, row, desired):
+            return Change(address, Action.NO_OP, reason="can not be read", desired=desired, row=row)
         live = self._find(kind, desired, row)
+        strays = self._strays(kind, row, desired)
+        if live is None and strays:
+            live, *strays = strays
         if live is None:
             return self._creation(desired, row)
         row = _ours(kind, row, live)
@@ -118,14 +127,27 @@ class _Decision:
             return Change(address, Action.NO_OP, reason="not ours", desired=desired, live=live)
         versions = self._versions(kind, fields, live, row if owned else None, address)
         found = differences(kind.schema, versions, desired.lifecycle.ignore)
+        notes = self._notes(kind, desired, live, found)
+        in_use = kind.schema.replaced_in_use and live.id in self._seen.used
+        if not owned:
+            # Whether it has the credential can not be told, nor who else counts on the one it has.
+            shown = tuple(change for change in found if not change.write_only)
+            hidden = sorted({change.field for change in found if change.write_only})
+            found, notes = shown, (*notes, *(f"({name} not compared)" for name in hidden))
         why = replacement(kind.schema, found, fields)
-        if found and not why and kind.schema.replaced_in_use and live.id in self._used:
+        if found and not why and in_use:
             why = "it is in use, and a connector in use is not edited"
+        if why and not owned:
+            differing = ", ".join(sorted({change.field for change in found}))
+            hint = f"state {differing} as it is, or remove the object yourself"
+            self._complain("not-ours", desired, f"it can not be taken over, for it would be replaced: {why}", hint)
+            return Change(address, Action.NO_OP, found, "not ours", desired, live)
         if not why:
             self._attributes.learn(address, live.attributes)
         action = _action(owned, found, why)
-        if action is Action.REPLACE and desired.lifecycle.prevent_destroy:
-            self._complain("prevented", desired, f"it would be replaced: {why}", "remove prevent_destroy to allow it")
+        if action is Action.REPLACE:
+            self._check_replacement(kind, desired, why)
+        self._check_exclusive(kind, desired, found)
         if found and live.guarded:
             self._complain("guarded", desired, f"it is {live.guarded}; the service does not let it be changed", "")
         return Change(
@@ -139,7 +161,8 @@ class _Decision:
             record=self._outdated(desired, live, row),
             adopts=not owned,
             namesakes=self._namesakes(kind, desired),
-            notes=self._notes(kind, desired, live, found),
+            strays=tuple(strays),
+            notes=notes,
         )
 
     def removal(self, row: Row) -> Change:
@@ -154,9 +177,17 @@ class _Decision:
                 )
             )
             return Change(row.address, Action.NO_OP, row=row)
+        if self._unreadable(kind, row, None):
+            return Change(row.address, Action.NO_OP, reason="can not be read", row=row)
         live = self._find(kind, None, row)
+        strays = self._strays(kind, row, None)
+        if (live is None or not self._owned(kind, live, row)) and strays:
+            live, *strays = strays
         if live is None:
             return Change(row.address, Action.FORGET, reason="it is gone already", row=row)
+        if not kind.schema.server_made_ids and not kind.schema.shared and self._seen.claimant(kind, live.name):
+            address = self._seen.claimant(kind, live.name)
+            return Change(row.address, Action.FORGET, reason=f"it is {address} now", row=row)
         if not self._owned(kind, live, row):
             return Change(row.address, Action.FORGET, reason="another object has its name now", row=row)
         if row.lifecycle.prevent_destroy:
@@ -173,34 +204,75 @@ class _Decision:
         nothing: Mapping[str, Value] = {}
         leaving = self._versions(kind, nothing, live, row, row.address)
         found = differences(kind.schema, leaving) if kind.schema.shared else ()
-        return Change(row.address, Action.DELETE, found, reason, live=live, row=row)
+        return Change(row.address, Action.DELETE, found, reason, live=live, row=row, strays=tuple(strays))
+
+    def _check_replacement(self, kind: Kind, desired: Desired, why: str) -> None:
+        """Complain of a replacement that is forbidden, can not be made, or leaves users where the plan may not go."""
+        address = desired.address
+        if desired.lifecycle.prevent_destroy:
+            self._complain("prevented", desired, f"it would be replaced: {why}", "remove prevent_destroy to allow it")
+        if not kind.replaceable:
+            message = f"{why}, and a second one can not be made beside it to replace it"
+            self._complain("wrong-value", desired, message, "state it, or remove the object and all that uses it first")
+        if self._permissions.only is None:
+            return
+        rows = self._context.ledger.rows.values()
+        users = sorted(str(one.address) for one in rows if str(address) in one.depends_on)
+        left = [user for user in users if Address.parse(user) not in self._permissions.only]
+        if left:
+            message = f"it would be replaced ({why}), and {', '.join(left)} would still use the old one"
+            self._complain("usage", desired, message, "add " + " ".join(f"--target {user}" for user in left))
+
+    def _check_exclusive(self, kind: Kind, desired: Desired, found: Sequence[FieldChange]) -> None:
+        """Complain of members that an exclusive list would throw out though another manifest states them."""
+        if desired.fields.get("membership") != "exclusive":
+            return
+        leaving = {(change.field, change.before) for change in found if change.after is None}
+        for row in self._sharing.rows(desired.address):
+            theirs = {(name, entry) for name, value in row.applied.items() for entry in entries(value)} & leaving
+            if theirs and row.manifest != self._context.manifest.name:
+                listed = ", ".join(sorted(f"{entry} ({name})" for name, entry in theirs))
+                message = f"its exclusive membership would throw out what the manifest {row.manifest} states: {listed}"
+                self._complain("owned-by-other", desired, message, "state them here too, or let the list be additive")
+
+    def _unreadable(self, kind: Kind, row: Row, desired: Desired | None) -> bool:
+        """Whether the object that the ledger knows is there and can not be read, which is complained of."""
+        why = self._survey.readings.get(kind.name, Reading()).unreadable.get(row.id) if row.id else None
+        if why is None:
+            return False
+        message = f"the object with id {row.id} can not be read: {why}"
+        hint = "run as an identity that may read it; it is not made again"
+        position = desired.position if desired else None
+        self.problems.append(Problem("unreadable", message, position, str(row.address), hint))
+        return True
 
     def _find(self, kind: Kind, desired: Desired | None, row: Row | None) -> Live | None:
-        reading = self._survey.readings.get(kind.name, Reading())
-        if row is not None and row.id and row.id in reading.unreadable:
-            self.problems.append(
-                Problem(
-                    "unreadable",
-                    f"the object with id {row.id} can not be read: {reading.unreadable[row.id]}",
-                    desired.position if desired else None,
-                    str(row.address),
-                    "run as an identity that may read it; it is not made again",
-                )
-            )
-            return None
         name = kind.schema.service_name(desired.address.name, desired.fields) if desired else (row.name if row else "")
         if not kind.schema.server_made_ids:
-            return next((live for live in reading.lives if live.name.casefold() == name.casefold()), None)
-        free = [live for live in reading.lives if not self._another_ours(kind, live, row)]
-        named = [live for live in free if live.name == name]
-        made = [live for live in free if row is not None and live.name in (name, row.name) and _made(row, live)]
+            return next(iter(self._seen.named(kind, name)), None)
+        names = dict.fromkeys((name, *(row.names if row else ())))
+        made = [
+            live
+            for one in names
+            for live in self._seen.free(kind, one, row)
+            if row is not None and _made(kind, row, live)
+        ]
         if made:
             return self._only(made, desired, str(row.address) if row else "")
         if row is not None and row.id:
-            by_id = next((live for live in reading.lives if live.id == row.id), None)
+            by_id = self._seen.by_id(kind, row.id)
             if by_id is not None or desired is None:
                 return by_id
+        named = self._seen.free(kind, name, row)
         return self._only(named, desired, str(desired.address)) if named and desired is not None else None
+
+    def _strays(self, kind: Kind, row: Row | None, desired: Desired | None) -> list[Live]:
+        """Objects of ours under the other names that the address went by, if names are all they are known by."""
+        if row is None or kind.schema.server_made_ids or kind.schema.shared:
+            return []
+        name = kind.schema.service_name(row.address.name, desired.fields) if desired else row.name
+        others = [one for one in row.names if kind.key(one) != kind.key(name) and not self._seen.claimant(kind, one)]
+        return [live for one in others for live in self._seen.named(kind, one) if self._owned(kind, live, row)]
 
     def _only(self, lives: Sequence[Live], desired: Desired | None, address: str) -> Live:
         if len(lives) > 1:
@@ -211,37 +283,24 @@ class _Decision:
         return lives[0]
 
     def _namesakes(self, kind: Kind, desired: Desired) -> tuple[str, ...]:
+        if not kind.schema.server_made_ids:
+            return ()
         name = kind.schema.service_name(desired.address.name, desired.fields)
-        reading = self._survey.readings.get(kind.name, Reading())
-        return tuple(live.id for live in reading.lives if kind.schema.server_made_ids and live.name == name)
-
-    def _another_ours(self, kind: Kind, live: Live, row: Row | None) -> bool:
-        """Whether an id belongs to another address of this manifest."""
-        rows = self._context.ledger.rows.values()
-        return any(
-            other.id == live.id and other.address.kind == kind.name and (row is None or other.address != row.address)
-            for other in rows
-        )
+        return tuple(live.id for live in self._seen.named(kind, name))
 
     def _owned(self, kind: Kind, live: Live, row: Row | None) -> bool:
         if kind.schema.shared:
             return True
         if live.mark:
-            manifest, _, ledger = live.mark.partition("/")
-            return manifest == self._context.manifest.name and ledger in (self._context.ledger.id or ledger,)
+            # Without a ledger there is nothing that a mark could be of.
+            return bool(self._context.ledger.id) and live.mark == self._context.mark
         if row is None:
             return False
-        return _made(row, live) or (bool(row.id) and row.id == live.id)
+        return _made(kind, row, live) or (bool(row.id) and row.id == live.id)
 
     def _may_take(self, kind: Kind, desired: Desired, live: Live) -> bool:
-        owner = live.mark.partition("/")[0] or next(
-            (
-                row.manifest
-                for row in self._context.ledger.others
-                if row.address.kind == kind.name and row.id and row.id == live.id
-            ),
-            "",
-        )
+        marked, _, ledger = live.mark.partition("/")
+        owner = marked or self._seen.owners.get((kind.name, live.id), "")
         if owner and owner != self._context.manifest.name:
             self._complain("owned-by-other", desired, f"it belongs to the manifest {owner}", "remove it there first")
             return False
@@ -252,6 +311,8 @@ class _Decision:
             return True
         what = f"{live.name!r}" + (f" ({live.id})" if live.id else "")
         message = f"{what} exists already, and this manifest did not make it"
+        if marked:
+            message = f"{what} exists already, and its mark is of another ledger of this manifest's name, {ledger}"
         self._complain(
             "not-ours", desired, message, f"take it over with --adopt {desired.address}, or choose another name"
         )
@@ -285,7 +346,7 @@ class _Decision:
             live.fields,
             applied,
             prior,
-            others_entries(self._context, address, self._survey.desired.values()),
+            self._sharing.entries(address),
             rotated,
         )
 
@@ -294,7 +355,7 @@ class _Decision:
             return True
         if not all(is_known(_named(value)) for value in desired.fields.values()):
             return True
-        if _end(row.lifecycle) != _end(desired.lifecycle):
+        if _end(row.lifecycle) != _end(desired.lifecycle) or row.depends_on != needed(self._edges, desired.address):
             return True
         return row.applied != recorded(desired.fields) or bool(set(secrets_of(desired.fields)) - set(row.fingerprints))
 
@@ -321,25 +382,95 @@ class _Decision:
         )
 
 
-def others_entries(context: Context, address: Address, desired: Iterable[Desired]) -> Mapping[str, frozenset[str]]:
-    """By field, the entries of a shared object that other manifests' rows list, or other objects of ours want."""
-    theirs = [row.applied for row in context.ledger.others if _meets(context, row.address, address)]
-    ours = [one.fields for one in desired if one.address != address and _meets(context, one.address, address)]
-    found: dict[str, frozenset[str]] = {}
-    for fields in (*theirs, *ours):
-        for name, value in fields.items():
-            found[name] = found.get(name, frozenset()) | frozenset(entries(value))
-    return found
+def needed(edges: Graph, address: Address) -> tuple[str, ...]:
+    """What an object depends on, as its row has it."""
+    return tuple(sorted(str(one) for one in edges.get(address, ())))
 
 
-def sharing(context: Context, address: Address) -> Sequence[Row]:
-    """The rows of other manifests, and our other rows, that share the object's values."""
-    ours = (row for row in context.ledger.rows.values() if row.address != address)
-    return [row for row in (*context.ledger.others, *ours) if _meets(context, row.address, address)]
+class Sharing:
+    """Which rows and desired objects share their values: by address, for the kinds whose objects are shared."""
+
+    def __init__(self, context: Context, desired: Iterable[Desired]) -> None:
+        self._kinds = context.kinds
+        self._rows: dict[tuple[str, str], list[Row]] = {}
+        self._desired: dict[tuple[str, str], list[Desired]] = {}
+        self._manifest = context.manifest.name
+        for row in (*context.ledger.others, *context.ledger.rows.values()):
+            if (value := self._value(row.address)) is not None:
+                self._rows.setdefault(value, []).append(row)
+        for one in desired:
+            if (value := self._value(one.address)) is not None:
+                self._desired.setdefault(value, []).append(one)
+
+    def rows(self, address: Address) -> Sequence[Row]:
+        """The rows of other manifests, and our other rows, that share the object's values."""
+        value = self._value(address)
+        same = self._rows.get(value, ()) if value is not None else ()
+        return [row for row in same if row.manifest != self._manifest or row.address != address]
+
+    def entries(self, address: Address) -> Mapping[str, frozenset[str]]:
+        """By field, the entries of a shared object that other manifests' rows list, or other objects of ours want."""
+        value = self._value(address)
+        if value is None:
+            return {}
+        theirs = [row.applied for row in self._rows.get(value, ()) if row.manifest != self._manifest]
+        ours = [one.fields for one in self._desired.get(value, ()) if one.address != address]
+        found: dict[str, frozenset[str]] = {}
+        for fields in (*theirs, *ours):
+            for name, stated in fields.items():
+                found[name] = found.get(name, frozenset()) | frozenset(entries(stated))
+        return found
+
+    def _value(self, address: Address) -> tuple[str, str] | None:
+        """What all who share it name: one object, or the one value behind all objects of the kind."""
+        kind = self._kinds.get(address.kind)
+        if kind is None or not kind.schema.shared:
+            return None
+        return address.kind, "" if kind.one_at_a_time else address.name
 
 
-def _meets(context: Context, one: Address, other: Address) -> bool:
-    return one.kind == other.kind and (context.kinds[one.kind].one_at_a_time or one.name == other.name)
+class _Seen:
+    """What was seen, by what it is looked up with."""
+
+    def __init__(self, survey: Survey) -> None:
+        context = survey.context
+        self.used = _used(survey)
+        self.owners = {(row.address.kind, row.id): row.manifest for row in context.ledger.others if row.id}
+        self._ids: dict[tuple[str, str], Live] = {}
+        self._names: dict[tuple[str, str], list[Live]] = {}
+        self._rows: dict[tuple[str, str], list[Address]] = {}
+        self._claims: dict[tuple[str, str], Address] = {}
+        for name, reading in survey.readings.items():
+            for live in reading.lives:
+                self._ids[name, live.id] = live
+                self._names.setdefault((name, context.kinds[name].key(live.name)), []).append(live)
+        for row in context.ledger.rows.values():
+            if row.id:
+                self._rows.setdefault((row.address.kind, row.id), []).append(row.address)
+        for address, one in survey.desired.items():
+            kind = context.kinds[address.kind]
+            self._claims[address.kind, kind.key(kind.schema.service_name(address.name, one.fields))] = address
+
+    def named(self, kind: Kind, name: str) -> Sequence[Live]:
+        """The live objects of a name."""
+        return self._names.get((kind.name, kind.key(name)), ())
+
+    def by_id(self, kind: Kind, one: str) -> Live | None:
+        """The live object of an id."""
+        return self._ids.get((kind.name, one))
+
+    def free(self, kind: Kind, name: str, row: Row | None) -> Sequence[Live]:
+        """The live objects of a name that belong to no other address of this manifest."""
+        own = row.address if row is not None else None
+        return [
+            live
+            for live in self.named(kind, name)
+            if all(address == own for address in self._rows.get((kind.name, live.id), ()))
+        ]
+
+    def claimant(self, kind: Kind, name: str) -> Address | None:
+        """The address that wants this name in the service."""
+        return self._claims.get((kind.name, kind.key(name)))
 
 
 def _end(lifecycle: Lifecycle) -> tuple[str, bool]:
@@ -357,13 +488,16 @@ def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
 def _ours(kind: Kind, row: Row | None, live: Live) -> Row | None:
     """The row with what a write that was never heard of may have left: all of it is ours.
 
-    What the service never shows is not known to have been sent.
+    What the service never shows is not known to have been sent; who adopts does not send it.
     """
     if row is None:
         return None
     if not kind.schema.shared:
-        meant = {name: value for name, value in row.meant.items() if name not in kind.schema.write_only}
-        return replace(row, applied={**meant, **row.applied})
+        adopting = row.intent is not None and row.intent.get("action") == Action.ADOPT
+        unsent = frozenset() if adopting else kind.schema.write_only
+        meant = {name: value for name, value in row.meant.items() if name not in unsent}
+        both = {name: _either(meant.get(name), row.applied.get(name)) for name in {**meant, **row.applied}}
+        return replace(row, applied=both)
     applied = dict(row.applied)
     for name, value in row.meant.items():
         rule = kind.schema.rule.member(name)
@@ -374,9 +508,19 @@ def _ours(kind: Kind, row: Row | None, live: Live) -> Row | None:
     return replace(row, applied=applied)
 
 
-def _made(row: Row, live: Live) -> bool:
-    """Whether `live` is what a write made that was never heard of again: it was not there just before."""
-    if row.intent is None or row.intent.get("action") not in (Action.CREATE, Action.REPLACE):
+def _either(meant: Json, applied: Json) -> Json:
+    """What was applied before, of a map with the keys that a later write meant to add."""
+    if isinstance(meant, Mapping) and isinstance(applied, Mapping):
+        return {**meant, **applied}
+    return meant if applied is None else applied
+
+
+def _made(kind: Kind, row: Row, live: Live) -> bool:
+    """Whether `live` is what a write made that was never heard of again: it was not there just before.
+
+    Where objects carry a mark, what has none was made by somebody else.
+    """
+    if kind.marks or row.intent is None or row.intent.get("action") not in (Action.CREATE, Action.REPLACE):
         return False
     return live.id not in entries(row.intent.get("seen"))
 
@@ -388,15 +532,18 @@ def _used(survey: Survey) -> frozenset[str]:
     return frozenset(value for fields in (*rows, *lives) for value in fields.values() if isinstance(value, str))
 
 
-def _removal_edges(removals: Iterable[Change], rows: Iterable[Row]) -> Graph:
-    """Removals in reverse: an object goes after those that needed it went or need something else."""
-    edges: dict[Address, set[Address]] = {change.address: set() for change in removals}
+def _removal_edges(removals: Iterable[Address], rows: Iterable[Row]) -> Graph:
+    """Removals in reverse: an object goes after those that needed it went or need something else.
+
+    Rows are of different times, and may together say what was never so at any.
+    """
+    edges: dict[Address, set[Address]] = {address: set() for address in removals}
     for row in rows:
         for text in row.depends_on:
-            needed = Address.parse(text)
-            if needed in edges:
-                edges[needed].add(row.address)
-    return {address: frozenset(after) for address, after in edges.items()}
+            used = Address.parse(text)
+            if used in edges:
+                edges[used].add(row.address)
+    return without_circles({address: frozenset(after) for address, after in edges.items()})
 
 
 def _named(value: Value) -> Value:

@@ -144,8 +144,9 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
         name = kind.schema.service_name(address.name, fields) if one else (row.name if row else address.name)
         names = frozenset(fields) | frozenset(row.applied if row else ()) | frozenset(row.meant if row else ())
         sought.setdefault(address.kind, []).append(Sought(name, row.id if row else "", names))
-        if row is not None and row.intent is not None and row.name != name:
-            sought[address.kind].append(Sought(row.name, "", names))  # what was made before it got another name
+        # What is known by its name alone, or was made and never heard of, may still go by an earlier name.
+        earlier = row.names if row is not None and (row.intent is not None or not kind.schema.server_made_ids) else ()
+        sought[address.kind] += [Sought(one, "", names) for one in earlier if one != name]
     return sought
 
 

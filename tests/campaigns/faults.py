@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 
+from reconciler.canonical.json import Json
 from reconciler.execute import Report
 from reconciler.model.request import ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
@@ -15,12 +16,15 @@ from tests.support.bench import Bench, Sections
 from tests.support.exchange import Fault, Killed, at
 from tests.support.world import World
 
-_TRUST = {"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "es.amazonaws.com"}}}
+_TRUST: Json = {
+    "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "es.amazonaws.com"}}
+}
+_READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 _URL = "https://bedrock-runtime.us-east-1.amazonaws.com/model/x/invoke"
 CHAIN: Sections = {
     "iam_roles": {
         "invoke": {"assume_role_policy_document": _TRUST, "tags": {"team": "search"}},
-        "other": {"assume_role_policy_document": _TRUST, "managed_policy_arns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]},
+        "other": {"assume_role_policy_document": _TRUST, "managed_policy_arns": [_READ_ONLY]},
     },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}},

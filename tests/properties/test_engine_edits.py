@@ -45,7 +45,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
 
 
 def _role_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
-    role = world.account.roles[name]
+    role = world.account.roles[str(fields.get("role_name", name)).casefold()]
     yield "assume_role_policy_document", lambda: role.update(trust=trust(service="ec2.amazonaws.com"))
     yield "inline_policies", lambda: role["policies"].update(extra={"Version": "2012-10-17", "Statement": []})
     yield "managed_policy_arns", lambda: role["attached"].append("arn:aws:iam::aws:policy/Other")
@@ -75,15 +75,15 @@ def _settings_drifts(world: World, _name: str, fields: Mapping[str, Any]) -> Ite
 def _mapping_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
     mapping = world.domain.mappings[name]
     for field in fields.keys() & {"backend_roles", "users"}:
-        yield field, partial(mapping[field].remove, _entry(fields[field][0]))
+        yield field, partial(mapping[field].remove, _entry(fields[field][0], mapping[field]))
     if "description" in fields:
         yield "description", lambda: mapping.update(description="theirs")
     yield "backend_roles", lambda: world.domain.mappings.pop(name)
 
 
-def _entry(text: str) -> str:
-    role = text.removeprefix("${iam_roles.").removesuffix(".arn}")
-    return text if role == text else f"arn:aws:iam::{ACCOUNT}:role/{role}"
+def _entry(text: str, present: list[str]) -> str:
+    """The entry as stated, or where a role's ARN is stated one that is there."""
+    return next(one for one in present if one == text or (text.startswith("${") and f"{ACCOUNT}:role/" in one))
 
 
 def _connector_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -13,6 +13,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.sandbox import lifecycle
 from reconciler.sandbox.settings import ACCOUNT, AUTOMATION_ARN, DOMAIN_ARN
 from tests.sandbox.bed import Bed, policy
+from tests.sandbox.command import MANIFESTS, run
 
 ROLES = f"arn:aws:iam::{ACCOUNT}:role"
 SERVICE = {"Service": "es.amazonaws.com"}
@@ -508,6 +509,14 @@ def test_throttling(aws: Bed) -> None:
     assert refusal(aws.aws("secretsmanager").list_secrets)[1] == "ThrottlingException"
     switch(aws, throttle=0)
     assert iam.list_roles()
+
+
+def test_the_main_job_gets_through_a_slow_and_throttling_iam(aws: Bed) -> None:
+    switch(aws, propagation_delay_s=3, stale_reads_s=1, throttle=0.1)
+    for command, said in (("apply", "1 of 1 query passed"), ("destroy", "7 deleted")):
+        done = run(aws, command, MANIFESTS / "deepseek-bedrock.yaml", "--yes")
+        assert done.code == 0, done.all
+        assert said in done.out
 
 
 @pytest.mark.parametrize(

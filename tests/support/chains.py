@@ -58,6 +58,7 @@ def _roles(number: int) -> Fields:
         optional={
             **fields(allow("iam:PassRole", f"${{iam_roles.invoke{number}.arn}}")),
             "path": st.sampled_from(["/", "/service/"]),
+            "role_name": st.just(f"Signer-{number}"),
         },
     )
     # The other one may be trusted by the signer: a principal that has to be there first.

@@ -37,6 +37,9 @@ class Index:
             return self._bulk(body)
         if method == "GET" and verb == "_search":
             return self._search(name, body)
+        if method == "PUT" and verb == "_mapping" and name == self.name:
+            self._fields = {**self._fields, **body["properties"]}
+            return {"acknowledged": True}
         if method == "PUT" and not verb:
             return self._create(name, body)
         if verb.startswith("_doc/"):

@@ -135,8 +135,9 @@ def created(kind: Kind, one: Desired) -> tuple[Any, list[Request]]:
         step = next(steps)
         while True:
             requests = step.requests if isinstance(step, Call) else ()
+            answers = tuple(kind.answer(request, None, sent) for request in requests)
             sent += requests
-            step = steps.send(Reply(tuple(kind.answer(request, None) for request in requests), float(len(sent))))
+            step = steps.send(Reply(answers, float(len(sent))))
     except StopIteration as end:
         return end.value, sent
 

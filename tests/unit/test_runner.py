@@ -82,7 +82,7 @@ THROTTLED = refused(400, "Rate exceeded", "Throttling")
         (MAKE, REFUSED),
         (MAKE, refused(429)),
         (MAKE, refused(500, "exceed max running task limit")),
-        (SECURITY, refused(409, "[roles]: version conflict, required seqNo [1]")),
+        (CREATE_ROLE, refused(409, "Request was rejected", "ConcurrentModification")),
         (CREATE_ROLE, THROTTLED),
         (CREATE_ROLE, refused(400, 'Invalid principal in policy: "AWS":"x"', "MalformedPolicyDocument")),
     ],

@@ -243,7 +243,8 @@ def policy_is_deletable(operation: Operation, account: Account) -> Refusal | Non
     """A managed policy goes last: after its attachments, then after its older versions (API_DeletePolicy)."""
     arn = operation.parameters.get("PolicyArn", "")
     if arn.startswith(f"arn:{PARTITION}:iam::aws:"):
-        return Refusal("AccessDenied", f"Policy {arn} is an AWS managed policy and can not be deleted.")
+        who = operation.caller.arn
+        return Refusal("AccessDenied", f"User: {who} is not authorized to perform: iam:DeletePolicy on resource: {arn}")
     if not account.has_policy(arn):
         return _absent(f"Policy {arn} was not found.")
     if account.is_attached(arn):

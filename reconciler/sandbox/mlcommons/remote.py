@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import json
 import re
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -112,7 +113,8 @@ class Remote:
                 400, "The sandbox signs model calls with roles only; use a roleArn credential or the http protocol."
             )
         sent = await self._headers(connector, action, credential)
-        tries = 1 + _number(connector, "max_retry_times", 0)
+        tries = 1 + _number(connector, "max_retry_times", 0)  # with -1 until the time is over
+        deadline = time.monotonic() + _number(connector, "retry_timeout_seconds", 30)
         while True:
             try:
                 status, headers, content = await self._endpoints.send(
@@ -129,7 +131,7 @@ class Remote:
             if not headers.get("x-amzn-errortype", "").startswith("ThrottlingException"):
                 return await self._result(action, parameters, status, content.decode("utf-8", "replace"))
             tries -= 1
-            if tries == 0:
+            if tries == 0 or time.monotonic() > deadline:
                 raise status_error(status, f"Error from remote service: {_THROTTLED}")
             await asyncio.sleep(_number(connector, "retry_backoff_millis", 200) / 1000)
 

@@ -1,0 +1,89 @@
+"""Values that several manifests, or several objects of one, state: who may change them, and who takes them back."""
+
+from reconciler import references
+from reconciler.canonical.json import Json
+from reconciler.model.change import Action
+from tests.support.bench import Bench, Sections, actions, desired, kinds, outcome
+from tests.support.domain import LISTS, PREFIX, TRUSTED
+from tests.support.world import World
+
+SCALAR = f"{PREFIX}native_memory_threshold"
+OTHER = f"{PREFIX}jvm_heap_memory_threshold"
+
+
+def settings(name: str, **stated: Json) -> Sections:
+    return {"cluster_settings": {name: {f"{PREFIX}{key}": value for key, value in stated.items()}}}
+
+
+def mapping(**fields: Json) -> Sections:
+    return {"role_mappings": {"ml_full_access": fields}}
+
+
+def test_a_setting_that_another_manifest_states_stays_when_one_leaves() -> None:
+    world = World()
+    first, second = Bench(world, "first"), Bench(world, "second")
+    stated = settings("s", native_memory_threshold=80, jvm_heap_memory_threshold=70)
+    assert first.apply(stated).succeeded
+    assert second.apply(settings("s", native_memory_threshold=80)).succeeded
+    assert outcome(first.destroy()) == []
+    assert world.domain.persistent == {SCALAR: "80"}
+    assert actions(second.plan(settings("s", native_memory_threshold=80))) == {}
+    assert outcome(second.destroy()) == []
+    assert world.domain.persistent == {}
+
+
+def test_a_setting_that_moves_to_another_object_stays() -> None:
+    world = World()
+    bench = Bench(world)
+    assert bench.apply(settings("a", native_memory_threshold=80, jvm_heap_memory_threshold=70)).succeeded
+    moved: Sections = {"cluster_settings": {"a": {OTHER: 70}, "b": {SCALAR: 80}}}
+    for seed in range(4):
+        other = world.copy()
+        assert outcome(Bench(other).apply(moved, seed=seed)) == []
+        assert other.domain.persistent == {SCALAR: "80", OTHER: "70"}
+        assert outcome(Bench(other).destroy()) == []
+        assert other.domain.persistent == {}
+
+
+def test_a_description_that_another_manifest_states_stays_when_one_leaves() -> None:
+    world = World()
+    first, second = Bench(world, "first"), Bench(world, "second")
+    assert first.apply(mapping(users=["a"], description="both")).succeeded
+    assert second.apply(mapping(users=["b"], description="both")).succeeded
+    assert outcome(first.apply(mapping(users=["a"]))) == []
+    assert outcome(first.destroy()) == []
+    assert world.domain.mappings["ml_full_access"]["description"] == "both"
+    assert world.domain.mappings["ml_full_access"]["users"] == ["b"]
+
+
+def test_an_exclusive_list_does_not_throw_out_what_another_manifest_states() -> None:
+    world = World()
+    empty: dict[str, list[str]] = {name: [] for name in LISTS}
+    world.domain.mappings["ml_full_access"] = {**empty, "users": ["stranger"], "reserved": False, "hidden": False}
+    assert Bench(world, "first").apply(mapping(users=["a"])).succeeded
+    second = Bench(world, "second")
+    (problem,) = second.plan(mapping(users=["b"], membership="exclusive")).problems
+    assert (problem.code, problem.address) == ("owned-by-other", "role_mappings.ml_full_access")
+    assert "manifest first states: a (users)" in problem.message
+    plan = second.plan(mapping(users=["a", "b"], membership="exclusive"))
+    assert (list(plan.problems), actions(plan)) == ([], {"role_mappings.ml_full_access": Action.UPDATE})
+
+
+def repeated(sections: Sections) -> list[tuple[str, str]]:
+    found = references.problems(desired(sections), kinds(), lambda *_: None)
+    return [(problem.code, problem.address) for problem in found]
+
+
+def test_two_addresses_for_one_object_are_a_problem() -> None:
+    policy: Json = {"Version": "2012-10-17", "Statement": []}
+    role: dict[str, Json] = {"assume_role_policy_document": policy}
+    roles = {"a": {**role, "role_name": "Same"}, "same": role, "other": role}
+    assert repeated({"iam_roles": roles}) == [("repeated-object", "iam_roles.same")]
+    assert repeated({"model_groups": {"a": {"name": "g"}, "b": {"name": "G"}, "g": {}}}) == [
+        ("repeated-object", "model_groups.g")
+    ]
+
+
+def test_two_objects_that_state_one_setting_are_a_problem() -> None:
+    both: Sections = {"cluster_settings": {"a": {SCALAR: 80, TRUSTED: ["^a$"]}, "b": {SCALAR: 80, TRUSTED: ["^a$"]}}}
+    assert repeated(both) == [("repeated-object", f"cluster_settings.b.{SCALAR}")]
