@@ -14,7 +14,7 @@ from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind, Made, Place, Work
 from reconciler.model.membership import entries
-from reconciler.model.objects import Address, Desired, Live, Row, Sought
+from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, until
 from reconciler.plan.decide import Attributes, Sharing, needed, recorded, secrets_of
@@ -100,11 +100,14 @@ def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
     The steps are run against services that do as they are told; what only they know reads `(known after apply)`.
     """
     attributes = known_attributes(plan)
-    shared = Sharing(plan.context, _desired(plan))
+    shared = _sharing(plan)
     for change in plan.pending:
-        if change.action is Action.FORGET:
-            continue
         kind = plan.context.kinds[change.address.kind]
+        if change.action is Action.FORGET:
+            if change.live is not None and change.live.mark == plan.context.mark:
+                released = Work(change.address, change.live.name, plan.context.place, live=change.live, row=change.row)
+                yield change, tuple(_told(kind, kind.release(released), change.live)[0])
+            continue
         work = _work(plan, change, attributes, shared)
         requests, made = _told(kind, _write(kind, change, work), change.live)
         attributes.learn(change.address, made.attributes if made is not None else {})
@@ -172,7 +175,7 @@ class _Execution:
         self._results: dict[Address, Result] = {}
         self._rows: dict[Address, Row] = dict(plan.context.ledger.rows)
         self._began: dict[Address, float] = {}
-        self._sharing = Sharing(plan.context, _desired(plan))
+        self._sharing = _sharing(plan)
         self._ended: set[_Phase] = set()
         self._after = self._graph()
         self._unmet = {phase: len(before) for phase, before in self._after.items()}
@@ -500,8 +503,9 @@ def _resolved(change: Change, attributes: Attributes) -> Mapping[str, Value]:
     return {name: resolve(value, attributes.lookup) for name, value in change.desired.fields.items()}
 
 
-def _desired(plan: Plan) -> Iterable[Desired]:
-    return (change.desired for change in plan.changes if change.desired is not None)
+def _sharing(plan: Plan) -> Sharing:
+    desired = [change.desired for change in plan.changes if change.desired is not None]
+    return Sharing(plan.context, desired, [change.address for change in plan.changes if change.desired is None])
 
 
 def _work(

@@ -115,7 +115,7 @@ class Models(MlKind):
 
 def _settled(work: Work, model: str) -> Steps[None]:
     """Bring the model to the state the manifest wants, deploying once more where a deployment failed."""
-    wanted = str(work.fields.get("model_state", "DEPLOYED"))
+    wanted = "UNDEPLOYED" if work.fields.get("model_state") == "UNDEPLOYED" else "DEPLOYED"
     tries = 0
     beginning = _BEGINNING if work.live is None else 0  # registering it told it to deploy
 

@@ -45,10 +45,11 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     context = survey.context
     attributes = Attributes(context.kinds, context.place, survey.desired)
     edges = graph(survey.desired, context.kinds, attributes.lookup)
-    decision = _Decision(survey, permissions, attributes, edges)
-    changes = [decision.change(survey.desired[address]) for address in ordered(edges)]
     gone = [row for row in context.ledger.rows.values() if row.address not in survey.desired]
     wanted = [row for row in gone if permissions.only is None or row.address in permissions.only]
+    sharing = Sharing(context, survey.desired.values(), [row.address for row in wanted])
+    decision = _Decision(survey, permissions, attributes, edges, sharing)
+    changes = [decision.change(survey.desired[address]) for address in ordered(edges)]
     removals = {row.address: decision.removal(row) for row in wanted}
     back = _removal_edges(removals, context.ledger.rows.values())
     removed = [removals[address] for address in ordered(back) if address in removals]
@@ -96,7 +97,9 @@ class Attributes:
 class _Decision:
     """One pass over the objects in dependency order: what is known grows with every object decided."""
 
-    def __init__(self, survey: Survey, permissions: Permissions, attributes: Attributes, edges: Graph) -> None:
+    def __init__(
+        self, survey: Survey, permissions: Permissions, attributes: Attributes, edges: Graph, sharing: "Sharing"
+    ) -> None:
         self.problems: list[Problem] = []
         self._survey = survey
         self._context = survey.context
@@ -104,7 +107,7 @@ class _Decision:
         self._attributes = attributes
         self._edges = edges
         self._seen = _Seen(survey)
-        self._sharing = Sharing(survey.context, survey.desired.values())
+        self._sharing = sharing
 
     def change(self, desired: Desired) -> Change:
         """What has to be done about one object of the manifest."""
@@ -114,6 +117,7 @@ class _Decision:
         fields = {name: resolve(value, self._attributes.lookup) for name, value in desired.fields.items()}
         desired = replace(desired, fields=fields)
         if row is not None and self._unreadable(kind, row, desired):
+            self._attributes.learn(address, {"id": row.id})
             return Change(address, Action.NO_OP, reason="can not be read", desired=desired, row=row)
         live = self._find(kind, desired, row)
         strays = self._strays(kind, row, desired)
@@ -144,9 +148,14 @@ class _Decision:
             return Change(address, Action.NO_OP, found, "not ours", desired, live)
         if not why:
             self._attributes.learn(address, live.attributes)
-        action = _action(owned, found, why)
+        action = _action(owned, found or strays, why)
         if action is Action.REPLACE:
             self._check_replacement(kind, desired, why)
+        for stray in strays:
+            notes = (*notes, f"{stray.name!r}, which it was, is removed")
+            if desired.lifecycle.prevent_destroy:
+                message = f"{stray.name!r}, which it was, would be removed"
+                self._complain("prevented", desired, message, "remove prevent_destroy to allow it")
         self._check_exclusive(kind, desired, found)
         if found and live.guarded:
             self._complain("guarded", desired, f"it is {live.guarded}; the service does not let it be changed", "")
@@ -388,19 +397,28 @@ def needed(edges: Graph, address: Address) -> tuple[str, ...]:
 
 
 class Sharing:
-    """Which rows and desired objects share their values: by address, for the kinds whose objects are shared."""
+    """Which rows and desired objects share their values: by address, for the kinds whose objects are shared.
 
-    def __init__(self, context: Context, desired: Iterable[Desired]) -> None:
+    `leaving` are the addresses that the plan removes.
+    """
+
+    def __init__(self, context: Context, desired: Iterable[Desired], leaving: Iterable[Address]) -> None:
+        touched = set(leaving)
         self._kinds = context.kinds
         self._rows: dict[tuple[str, str], list[Row]] = {}
         self._desired: dict[tuple[str, str], list[Desired]] = {}
+        self._staying: dict[tuple[str, str], list[Row]] = {}
         self._manifest = context.manifest.name
         for row in (*context.ledger.others, *context.ledger.rows.values()):
             if (value := self._value(row.address)) is not None:
                 self._rows.setdefault(value, []).append(row)
         for one in desired:
+            touched.add(one.address)
             if (value := self._value(one.address)) is not None:
                 self._desired.setdefault(value, []).append(one)
+        for value, rows in self._rows.items():
+            # Our own rows that the plan leaves alone count as others' do.
+            self._staying[value] = [row for row in rows if row.manifest != self._manifest or row.address not in touched]
 
     def rows(self, address: Address) -> Sequence[Row]:
         """The rows of other manifests, and our other rows, that share the object's values."""
@@ -409,11 +427,11 @@ class Sharing:
         return [row for row in same if row.manifest != self._manifest or row.address != address]
 
     def entries(self, address: Address) -> Mapping[str, frozenset[str]]:
-        """By field, the entries of a shared object that other manifests' rows list, or other objects of ours want."""
+        """By field, the entries of a shared object that rows of others list, or other objects of ours want."""
         value = self._value(address)
         if value is None:
             return {}
-        theirs = [row.applied for row in self._rows.get(value, ()) if row.manifest != self._manifest]
+        theirs = [row.applied for row in self._staying.get(value, ())]
         ours = [one.fields for one in self._desired.get(value, ()) if one.address != address]
         found: dict[str, frozenset[str]] = {}
         for fields in (*theirs, *ours):
@@ -477,7 +495,7 @@ def _end(lifecycle: Lifecycle) -> tuple[str, bool]:
     return lifecycle.on_remove, lifecycle.prevent_destroy
 
 
-def _action(owned: bool, found: Sequence[FieldChange], why: str) -> Action:
+def _action(owned: bool, found: Sequence[object], why: str) -> Action:
     if why:
         return Action.REPLACE
     if not owned:

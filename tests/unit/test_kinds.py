@@ -64,6 +64,17 @@ def test_every_operation_of_a_kind_has_cases(kind: str) -> None:
     assert ("check" in done) == (type(KINDS[kind]).check is not Kind.check)
 
 
+def test_many_names_are_searched_for_in_parts_and_a_full_page_is_no_answer() -> None:
+    steps = KINDS["model_groups"].read([Sought(f"n{number}") for number in range(4_001)], PLACE)
+    step = next(steps)
+    assert isinstance(step, Call)
+    assert len(step.requests) == 3
+    full: Any = {"hits": {"hits": [{"_id": str(number), "_source": {"name": "n1"}} for number in range(10_000)]}}
+    nothing = Answer(200, {"hits": {"hits": []}})
+    with pytest.raises(Failed, match="more than 10,000 model_groups"):
+        steps.send(Reply((nothing, Answer(200, full), nothing), 0.0))
+
+
 def test_a_connector_comes_after_what_trusts_its_endpoint_and_admits_its_signer() -> None:
     signer, other = "arn:aws:iam::123456789012:role/create", "arn:aws:iam::123456789012:role/other"
     settings, admits = Address("cluster_settings", "ml"), Address("role_mappings", "ml_full_access")

@@ -128,6 +128,21 @@ def test_roles_that_swap_their_names_are_changed_in_place() -> None:
     assert {name: role["policies"]["p"] for name, role in world.account.roles.items()} == {"z": one, "y": two}
 
 
+def test_an_old_role_that_goes_without_a_replacement_is_shown() -> None:
+    world = World()
+    roles = named("x")["iam_roles"]["r"]
+    assert Bench(world).apply({"iam_roles": {"a": roles, "b": {**roles, "role_name": "y"}}}).succeeded
+    wanted: Sections = {"iam_roles": {"a": {**roles, "role_name": "y"}}}
+    plan = Bench(world).plan(wanted)
+    assert actions(plan) == {"iam_roles.a": Action.UPDATE, "iam_roles.b": Action.FORGET}
+    assert "'x', which it was, is removed" in plan.pending[0].notes
+    kept: Sections = {"iam_roles": {"a": {**wanted["iam_roles"]["a"], "lifecycle": {"prevent_destroy": True}}}}
+    assert [problem.code for problem in Bench(world).plan(kept).problems] == ["prevented"]
+    assert Bench(world).apply(wanted).succeeded
+    assert list(world.account.roles) == ["y"]
+    assert Bench(world).plan(wanted).work == []
+
+
 def test_a_role_that_moves_to_another_address_stays() -> None:
     world = World()
     assert Bench(world).apply(named("x")).succeeded
@@ -201,6 +216,27 @@ def test_an_adopted_connector_keeps_the_credential_it_has() -> None:
     # From now on it is compared with what was recorded.
     other = Bench(world, secrets={"key": "rotated"})
     assert actions(other.plan(sections)) == {"connectors.c": Action.UPDATE}
+
+
+@pytest.mark.parametrize("fault", [Fault.KILLED_BEFORE, Fault.KILLED_AFTER])
+def test_a_killed_adoption_does_not_send_the_credential_later(fault: Fault) -> None:
+    before = World()
+    theirs, _, _ = add_foreign_chain(before, "c")
+    actions_ = before.domain.connectors.documents[theirs]["actions"]
+    stated: dict[str, Any] = {"protocol": "http", "credential": {"key": "x"}, "actions": actions_}
+    number = 0
+    while True:
+        world = before.copy()
+        try:
+            Bench(world).apply({"connectors": {"c": stated}}, TAKE, faults=at({number: fault}))
+        except Killed:
+            assert outcome(Bench(world).apply({"connectors": {"c": stated}}, TAKE)) == []
+            assert world.domain.connectors.documents[theirs]["credential"] == {"key": "theirs"}
+            assert world.ledger.rows("chain")["connectors.c"]["adopted"] is True
+            number += 1
+        else:
+            break
+    assert number > 5
 
 
 def test_what_replaced_an_adopted_object_is_ours_to_delete() -> None:

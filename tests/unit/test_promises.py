@@ -330,6 +330,12 @@ def test_every_write_of_an_apply_is_shown_beforehand(change: str) -> None:
     assert sorted(operations(bench.exchange.writes)) == beforehand
 
 
+def test_the_mark_that_a_forgotten_role_loses_is_shown_beforehand() -> None:
+    bench = Bench(World())
+    assert bench.apply(role(lifecycle={"on_remove": "forget"})).succeeded
+    assert shown(bench, {}) == ["UntagRole"]
+
+
 # models
 
 

@@ -3,6 +3,8 @@
 from reconciler import references
 from reconciler.canonical.json import Json
 from reconciler.model.change import Action
+from reconciler.model.objects import Address
+from reconciler.plan.decide import Permissions
 from tests.support.bench import Bench, Sections, actions, desired, kinds, outcome
 from tests.support.domain import LISTS, PREFIX, TRUSTED
 from tests.support.world import World
@@ -67,6 +69,17 @@ def test_an_exclusive_list_does_not_throw_out_what_another_manifest_states() -> 
     assert "manifest first states: a (users)" in problem.message
     plan = second.plan(mapping(users=["a", "b"], membership="exclusive"))
     assert (list(plan.problems), actions(plan)) == ([], {"role_mappings.ml_full_access": Action.UPDATE})
+
+
+def test_what_an_untouched_object_of_ours_states_stays() -> None:
+    world = World()
+    bench = Bench(world)
+    both: Sections = {"cluster_settings": {"a": {TRUSTED: ["^both$", "^a$"]}, "b": {TRUSTED: ["^both$"]}}}
+    assert bench.apply(both).succeeded
+    only = Permissions(only=frozenset({Address("cluster_settings", "a")}))
+    assert outcome(bench.apply({}, only)) == []
+    assert "^both$" in world.domain.persistent[TRUSTED]
+    assert "^a$" not in world.domain.persistent[TRUSTED]
 
 
 def repeated(sections: Sections) -> list[tuple[str, str]]:

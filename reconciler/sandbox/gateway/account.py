@@ -1,6 +1,7 @@
 """The AWS account of a sandbox, kept by moto in this process: identities, keys, policies, secrets.
 
-moto answers the API calls; what the gateway must know to judge them is read from moto's own objects.
+moto answers the API calls; what the gateway must know to judge them is read from
+moto's own objects.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from moto.core.config import default_user_config
+from moto.core.model_instances import reset_model_data
 from moto.core.utils import utcnow
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
@@ -94,6 +96,7 @@ class Account:
     def reset(self) -> None:
         """Bring the account back to what it began with, all switches off."""
         self.switches = Switches()
+        reset_model_data()  # moto keeps every object it ever made, those it deleted too
         self._iam(ACCOUNT).reset()
         self._history = History(self._iam(ACCOUNT))
         self._sts().reset()
