@@ -25,7 +25,8 @@ setup: venv ## Make .venv from the lock file, and see to Java and Maven
 test: setup ## Run all tests: unit, properties, sandbox
 	@for stage in $(STAGES); do \
 		echo "test: $$stage"; \
-		$(BIN)/python -m pytest -q tests/$$stage; \
+		if [ $$stage = sandbox ]; then side_by_side="-n 2 --dist loadfile"; else side_by_side=; fi; \
+		$(BIN)/python -m pytest -q $$side_by_side tests/$$stage; \
 	done
 
 .PHONY: check

@@ -86,7 +86,9 @@ CODES: dict[str, Code] = {
     "missing-key": Code("A required key is absent.", "Add it."),
     "wrong-type": Code("A value has the wrong JSON type.", "Give a value of the type named."),
     "wrong-value": Code("A value is of the right type but not allowed.", "Give one of the allowed values."),
-    "repeated-object": Code("The same address is declared twice, in one file or in several.", "Keep one of them."),
+    "repeated-object": Code(
+        "The same address is declared twice, or two addresses mean one object or one setting.", "Keep one of them."
+    ),
     "conflicting-section": Code(
         "Two files of one manifest disagree on its name or its target.", "State the name and the target once."
     ),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import typer
 
+from reconciler import execute
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
@@ -14,6 +15,7 @@ from reconciler.cli.options import Common, Consent, Load
 from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import lock as locks
+from reconciler.model.kind import Place
 from reconciler.model.objects import Address
 from reconciler.plan.survey import find_cluster
 from reconciler.runner import Flow
@@ -40,13 +42,14 @@ def history(load: Load, common: Common, last: int) -> None:
 
 
 def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consent) -> None:
-    """Remove the rows of objects, under the manifest's lock."""
+    """Give objects up, under the manifest's lock: their marks and their rows go, they themselves stay."""
     output = Output(common)
-    subject = sessions.subject(load, sessions.kinds())
+    known = sessions.kinds()
+    subject = sessions.subject(load, known)
     wanted = [_address(text) for text in addresses]
     with opened(subject, load, common, output) as session:
         ledger = session.reader.run(ledger_store.read(subject.manifest.name))
-        unknown = [address for address in wanted if address not in ledger.rows]
+        unknown = [one for one in wanted if one not in ledger.rows or one.kind not in known]
         if unknown:
             hint = "see `reconciler show` for what is there"
             raise ReconcilerError(
@@ -54,7 +57,10 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
             )
         _confirm(consent, f"Forget {', '.join(map(str, wanted))}? Nothing is deleted")
         with lease(session, output, "forget", consent.lock_timeout):
-            outcomes = session.writer.run_all(Flow(one, ledger_store.remove(ledger.rows[one])) for one in wanted)
+            mark = f"{subject.manifest.name}/{ledger.id}"
+            outcomes = session.writer.run_all(
+                Flow(one, execute.let_go(known[one.kind], Place(), mark, ledger.rows[one])) for one in wanted
+            )
     for outcome in outcomes.values():
         outcome.value()
     if output.is_json:
