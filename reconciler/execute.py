@@ -468,6 +468,10 @@ class _Execution:
             )
             ignore = change.desired.lifecycle.ignore if change.desired else ()
             found = differences(kind.schema, versions, ignore)
+            if found and kind.schema.shared:
+                # Somebody who wrote the same list whole, at the same moment, took our entries out: they go in again.
+                again = replace(change, live=live, row=row, fields=found)
+                yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
             return NotYet("differs in " + ", ".join(dotted(one.path) for one in found)) if found else True
 
         return (yield from until(f"{change.address} as planned", probe, patience=20))

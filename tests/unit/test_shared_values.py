@@ -4,9 +4,11 @@ from reconciler import references
 from reconciler.canonical.json import Json
 from reconciler.model.change import Action
 from reconciler.model.objects import Address
+from reconciler.model.request import Request
 from reconciler.plan.decide import Permissions
 from tests.support.bench import Bench, Sections, actions, desired, kinds, outcome
 from tests.support.domain import LISTS, PREFIX, TRUSTED
+from tests.support.exchange import Fault
 from tests.support.world import World
 
 SCALAR = f"{PREFIX}native_memory_threshold"
@@ -100,3 +102,21 @@ def test_two_addresses_for_one_object_are_a_problem() -> None:
 def test_two_objects_that_state_one_setting_are_a_problem() -> None:
     both: Sections = {"cluster_settings": {"a": {SCALAR: 80, TRUSTED: ["^a$"]}, "b": {SCALAR: 80, TRUSTED: ["^a$"]}}}
     assert repeated(both) == [("repeated-object", f"cluster_settings.b.{SCALAR}")]
+
+
+def test_an_entry_that_somebody_overwrote_at_the_same_moment_goes_in_again() -> None:
+    world = World()
+    wrote: list[str] = []
+
+    def overwritten(number: int, request: Request) -> Fault | None:
+        if wrote == ["PUT"]:
+            world.domain.mappings["ml_full_access"]["users"] = ["bob"]
+            wrote.append("by somebody else")
+        elif request.method == "PUT" and "/rolesmapping/" in request.operation:
+            wrote.append("PUT")
+        return None
+
+    report = Bench(world).apply({"role_mappings": {"ml_full_access": {"users": ["ann"]}}}, faults=overwritten)
+    assert report.succeeded
+    assert wrote == ["PUT", "by somebody else"]
+    assert world.domain.mappings["ml_full_access"]["users"] == ["bob", "ann"]
