@@ -108,7 +108,7 @@ def test_an_entry_that_somebody_overwrote_at_the_same_moment_goes_in_again() -> 
     world = World()
     wrote: list[str] = []
 
-    def overwritten(number: int, request: Request) -> Fault | None:
+    def overwritten(_: int, request: Request) -> Fault | None:
         if wrote == ["PUT"]:
             world.domain.mappings["ml_full_access"]["users"] = ["bob"]
             wrote.append("by somebody else")
