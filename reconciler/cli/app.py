@@ -282,7 +282,8 @@ def sandbox_fault(
         typer.Argument(
             metavar="KIND",
             help="latency, throttle, drop (the answer, after the write), propagation (IAM's changes count later), "
-            "model (answers of a model's host), restart (the node, once), or off (all of them).",
+            "stale (ML Commons' searches show updates later), model (answers of a model's host), restart (the node, "
+            "once), or off (all of them).",
             show_default=False,
         ),
     ],
@@ -293,7 +294,9 @@ def sandbox_fault(
         str, typer.Option("--match", metavar="REGEX", help="Only requests in which it is found, as the log shows them.")
     ] = "",
     times: Annotated[int, typer.Option("--times", metavar="N", help="How often; 0 stands for always.")] = 0,
-    seconds: Annotated[float, typer.Option("--seconds", help="How long, of latency, propagation and slow.")] = 1.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="How long, of latency, propagation, stale and slow.")
+    ] = 1.0,
     share: Annotated[float, typer.Option("--share", help="Of throttle: the share of requests, up to 1.")] = 1.0,
     answer: Annotated[
         str,

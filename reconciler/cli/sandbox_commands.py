@@ -14,7 +14,7 @@ from reconciler.sandbox import lifecycle
 from reconciler.sandbox.settings import Options
 
 _FLAVOURS = ("aws", "self-managed")
-_FAULTS = ("latency", "throttle", "drop", "propagation", "model", "restart", "off")
+_FAULTS = ("latency", "throttle", "drop", "propagation", "stale", "model", "restart", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,9 @@ def _make(name: str, trouble: Trouble) -> str:
         case "propagation":
             lifecycle.switch(name, {"propagation_delay_s": trouble.seconds})
             return f"changes in IAM count after {trouble.seconds:g} s"
+        case "stale":
+            lifecycle.switch(name, {"stale_search_s": trouble.seconds})
+            return f"searches of ML Commons show updates after {trouble.seconds:g} s"
         case "model":
             lifecycle.steer(name, trouble.on, trouble.answer, times=trouble.times, seconds=trouble.seconds)
             return f"answers of {trouble.on} are {trouble.answer}, {often}"

@@ -31,6 +31,7 @@ from reconciler.sandbox.gateway.managed import Managed
 from reconciler.sandbox.gateway.switches import Switches
 from reconciler.sandbox.gateway.upstream import Node
 from reconciler.sandbox.journal import AWS, DOMAIN, MODELS, Journal
+from reconciler.sandbox.mlcommons.documents import Staleness
 from reconciler.sandbox.node import NodeSettings, RunningNode, configure, start
 from reconciler.sandbox.outside import Outside
 from reconciler.sandbox.prepared import prepare
@@ -62,6 +63,7 @@ class Sandbox:
         self._models = models
         self._outside = outside
         self._baseline = baseline
+        self._staleness = Staleness()
         admission: Admission = (
             Managed(account)
             if settings.options.flavour == "aws"
@@ -72,6 +74,7 @@ class Sandbox:
     async def reset(self) -> None:
         """Bring everything back; ML Commons starts anew once its documents are gone."""
         self._models.reset()
+        self._staleness.reset()
         self._account.reset()
         prepare(self._settings.model_api_key)
         await reset(self._node.client, self._baseline)
@@ -83,8 +86,11 @@ class Sandbox:
         self.domain.ml_commons = self._new_ml_commons()
 
     def configure(self, switches: Mapping[str, Json]) -> None:
-        """Turn the switches of the account and of the domain's admission; see `reconciler.sandbox.gateway.switches`."""
-        self._account.configure(switches)
+        """Turn switches: `stale_search_s`, and those of the account, see `reconciler.sandbox.gateway.switches`."""
+        others = {name: value for name, value in switches.items() if name != "stale_search_s"}
+        if "stale_search_s" in switches:
+            self._staleness.set(switches["stale_search_s"])
+        self._account.configure(others)
 
     def steer(self, host: str, answer: str, times: int | None, seconds: float) -> None:
         """Choose the next answers of a model's host; see `Models.steer`."""
@@ -93,10 +99,11 @@ class Sandbox:
     def mend(self) -> None:
         """Turn all switches back, and let models answer as usual."""
         self._account.switches = Switches()
+        self._staleness.reset()
         self._models.reset()
 
     def _new_ml_commons(self) -> MlCommons:
-        return mlcommons.create(self._node.client, self._settings.options.flavour, self._outside)
+        return mlcommons.create(self._node.client, self._settings.options.flavour, self._outside, self._staleness)
 
 
 class RunningSandboxNode:

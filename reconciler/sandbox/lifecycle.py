@@ -198,7 +198,7 @@ def add_fault(name: str, fault: Mapping[str, Json]) -> None:
 
 
 def switch(name: str, switches: Mapping[str, Json]) -> None:
-    """Turn switches of the account, by the fields of `reconciler.sandbox.gateway.switches.Switches`."""
+    """Turn switches: `stale_search_s`, and the fields of `reconciler.sandbox.gateway.switches.Switches`."""
     _control(name, "/faults", switches)
 
 

@@ -197,6 +197,18 @@ def test_propagation(well: Bed) -> None:
     assert well.assume(arn).token
 
 
+def test_searches_that_show_updates_late(well: Bed) -> None:
+    groups = "/_plugins/_ml/model_groups"
+    made = well.ask("POST", f"{groups}/_register", by=well.master, content={"name": "g", "description": "before"})
+    path = f"{groups}/{made.json()['model_group_id']}"
+    assert sandbox(well, "fault", "stale", "--seconds", "600").code == 0
+    assert well.ask("PUT", path, by=well.master, content={"description": "after"}).status_code == 200
+    assert well.ask("GET", path, by=well.master).json()["description"] == "after"
+    body = {"query": {"match_all": {}}}
+    found = well.ask("GET", f"{groups}/_search", by=well.master, content=body).json()["hits"]["hits"]
+    assert [hit["_source"]["description"] for hit in found] == ["before"]
+
+
 def test_models_that_do_not_answer_as_they_should(well: Bed) -> None:
     assert run(well, "apply", CHAT, "--yes").code == 0
     for kind, status, words in (

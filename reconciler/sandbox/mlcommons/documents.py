@@ -10,7 +10,24 @@ from reconciler.sandbox.mlcommons.indices import PROPERTIES
 from reconciler.sandbox.mlcommons.values import Document, document, listed, string
 from reconciler.sandbox.protocol import NodeClient
 
-UPDATES_SHOW_AFTER_SECONDS = 0.7
+_MEASURED = 0.7  # seconds, within the 0.2 to 1.5 that a real node takes
+
+
+@dataclass(slots=True)
+class Staleness:
+    """How many seconds after an update searches show it. A sandbox has one, which may be changed at any time."""
+
+    seconds: float = _MEASURED
+
+    def set(self, seconds: Json) -> None:
+        """Change it; ValueError for anything that is no number from 0."""
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+            raise ValueError(f"stale_search_s is a number from 0, not {seconds!r}")
+        self.seconds = float(seconds)
+
+    def reset(self) -> None:
+        """Go back to what was measured."""
+        self.seconds = _MEASURED
 
 
 class IndexMissing(Refusal):
@@ -48,8 +65,9 @@ class Documents:
     are stale after an update (measured: for 0.2 to 1.5 s).
     """
 
-    def __init__(self, node: NodeClient) -> None:
+    def __init__(self, node: NodeClient, staleness: Staleness) -> None:
         self._node = node
+        self._staleness = staleness
         self._made: set[str] = set()
         self._making = asyncio.Lock()
         self._refreshing: dict[str, asyncio.Task[None]] = {}
@@ -139,6 +157,6 @@ class Documents:
             self._made.add(index)
 
     async def _refresh(self, index: str) -> None:
-        await asyncio.sleep(UPDATES_SHOW_AFTER_SECONDS)
+        await asyncio.sleep(self._staleness.seconds)
         del self._refreshing[index]
         await self._node.request("POST", f"/{index}/_refresh")

@@ -11,7 +11,7 @@ from reconciler.sandbox.mlcommons.connectors import Connectors
 from reconciler.sandbox.mlcommons.controllers import Controllers
 from reconciler.sandbox.mlcommons.counters import Counters
 from reconciler.sandbox.mlcommons.deployment import Deployments
-from reconciler.sandbox.mlcommons.documents import Documents
+from reconciler.sandbox.mlcommons.documents import Documents, Staleness
 from reconciler.sandbox.mlcommons.memory import Memory
 from reconciler.sandbox.mlcommons.model_groups import ModelGroups
 from reconciler.sandbox.mlcommons.models import Models
@@ -52,10 +52,11 @@ class Plugin:
     the models that were deployed when the sandbox stopped.
     """
 
-    def __init__(self, node: NodeClient, flavour: str, endpoints: ModelEndpoints) -> None:
+    def __init__(self, node: NodeClient, flavour: str, endpoints: ModelEndpoints, staleness: Staleness) -> None:
         self._node = node
         self._flavour = flavour
         self._endpoints = endpoints
+        self._staleness = staleness
         self._security = Security(node)
         self._settings = LiveSettings(node)
         self._cluster_settings = ClusterSettings(node, self._security, self._settings)
@@ -108,7 +109,7 @@ class Plugin:
             return self._wired
 
     async def _start(self) -> _Wired:
-        documents = Documents(self._node)
+        documents = Documents(self._node, self._staleness)
         search = Search(self._node)
         vault = Vault(documents)
         counters = Counters()
