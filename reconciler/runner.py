@@ -440,4 +440,6 @@ def _passing(request: Request, outcome: Answer | NoAnswer) -> str:
         return "a principal is not visible yet"
     if outcome.status in (502, 503, 504) and again:
         return f"status {outcome.status}"
+    if outcome.status == 500 and "all shards failed" in outcome.reason and again:
+        return "an index is just being made"
     return ""

@@ -73,6 +73,7 @@ THROTTLED = refused(400, "Rate exceeded", "Throttling")
     ("request_", "trouble"),
     [
         (READ, LOST),
+        (READ, refused(500, "all shards failed")),
         (READ, REFUSED),
         (READ, refused(429)),
         (READ, refused(503)),
