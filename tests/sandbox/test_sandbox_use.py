@@ -204,7 +204,7 @@ def test_searches_that_show_updates_late(well: Bed) -> None:
     assert sandbox(well, "fault", "stale", "--seconds", "600").code == 0
     assert well.ask("PUT", path, by=well.master, content={"description": "after"}).status_code == 200
     assert well.ask("GET", path, by=well.master).json()["description"] == "after"
-    body = {"query": {"match_all": {}}}
+    body: Any = {"query": {"match_all": {}}}
     found = well.ask("GET", f"{groups}/_search", by=well.master, content=body).json()["hits"]["hits"]
     assert [hit["_source"]["description"] for hit in found] == ["before"]
 
