@@ -16,7 +16,6 @@ from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import lock as locks
 from reconciler.model.kind import Place
-from reconciler.model.objects import Address
 from reconciler.plan.survey import find_cluster
 from reconciler.runner import Flow
 
@@ -46,7 +45,7 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
     output = Output(common)
     known = sessions.kinds()
     subject = sessions.subject(load, known)
-    wanted = [_address(text) for text in addresses]
+    wanted = [sessions.address(text) for text in addresses]
     with opened(subject, load, common, output) as session:
         ledger = session.reader.run(ledger_store.read(subject.manifest.name))
         unknown = [one for one in wanted if one not in ledger.rows or one.kind not in known]
@@ -109,13 +108,6 @@ def _said(output: Output, text: str, data: Json) -> None:
         output.data(data)
     else:
         output.line(text)
-
-
-def _address(text: str) -> Address:
-    try:
-        return Address.parse(text)
-    except ValueError as error:
-        raise ReconcilerError([Problem("usage", str(error), hint="write kind.name")]) from None
 
 
 def _confirm(consent: Consent, question: str) -> None:

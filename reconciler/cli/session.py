@@ -285,8 +285,8 @@ def _saved(load: Load) -> Saved | None:
 
 
 def _permissions(load: Load, desired: Mapping[Address, Desired], known: Mapping[str, Kind]) -> Permissions:
-    adopt = frozenset(_address(text, "--adopt") for text in load.adopt)
-    targets = frozenset(_address(text, "--target") for text in load.target)
+    adopt = frozenset(address(text, "--adopt: ") for text in load.adopt)
+    targets = frozenset(address(text, "--target: ") for text in load.target)
     only = _needed(targets, references.graph(desired, known)) if targets else None
     return Permissions(adopt, load.adopt_all, load.include_adopted, load.max_deletes, load.allow_lockout, only)
 
@@ -303,11 +303,12 @@ def _needed(targets: frozenset[Address], edges: references.Graph) -> frozenset[A
     return frozenset(found)
 
 
-def _address(text: str, option: str) -> Address:
+def address(text: str, where: str = "") -> Address:
+    """The address somebody gave; ReconcilerError when it is none. `where` stands before what is wrong."""
     try:
         return Address.parse(text)
     except ValueError as error:
-        raise ReconcilerError([Problem("usage", f"{option}: {error}", hint="write kind.name")]) from None
+        raise ReconcilerError([Problem("usage", f"{where}{error}", hint="write kind.name")]) from None
 
 
 def _variables(load: Load) -> dict[str, Json]:
