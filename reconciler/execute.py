@@ -73,12 +73,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What comes from outside: the time as ISO 8601 in UTC, a fresh id, a secret's value, the monotonic time."""
+    """What comes from outside: the time as ISO 8601 in UTC, a fresh id, a secret's value, the monotonic time.
+
+    `fence` is the number of the manifest's lock, which tells the ledger late writes of earlier holders from ours.
+    """
 
     timestamp: Callable[[], str]
     new_id: Callable[[], str]
     read_secret: Callable[[str], str]
     monotonic: Callable[[], float]
+    fence: int = 0
 
 
 _Phase: TypeAlias = tuple[Address, str]
@@ -138,14 +142,17 @@ def _told(kind: Kind, steps: Steps[T], live: Live | None) -> tuple[list[Request]
         return requests, None
 
 
-def let_go(kind: Kind, place: Place, mark: str, row: Row) -> Steps[None]:
-    """Give an object up and leave it as it is: our mark goes, then the row. `mark` is the manifest's own."""
+def let_go(kind: Kind, place: Place, mark: str, row: Row, fence: int = 0) -> Steps[None]:
+    """Give an object up and leave it as it is: our mark goes, then the row.
+
+    `mark` is the manifest's own, `fence` the number of its lock.
+    """
     if kind.marks:
         found = yield from kind.look(Sought(row.name, row.id), place)
         for live in found.lives:
             if live.mark == mark:
                 yield from kind.release(Work(row.address, live.name, place, live=live, row=row))
-    yield from ledger_store.remove(row)
+    yield from ledger_store.remove(row, fence)
 
 
 def with_ledger(runner: Runner, plan: Plan, edge: Edge) -> Plan:
@@ -295,28 +302,30 @@ class _Execution:
             assert change.row is not None
             yield from self._remove_old(change, change.row)
             if change.live is not None:
-                yield from let_go(kind, self._context.place, self._context.mark, change.row)
+                yield from let_go(kind, self._context.place, self._context.mark, change.row, self._edge.fence)
             else:
-                yield from ledger_store.remove(change.row)
+                yield from ledger_store.remove(change.row, self._edge.fence)
             return Made()
         if change.action is Action.NO_OP:
             assert change.live is not None
             yield from self._write_row(change, Made(change.live.id, change.live.attributes))
             return Made()
         work = _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(address))
-        yield from ledger_store.write([self._intent(change)])
+        yield from ledger_store.write([self._intent(change)], self._edge.fence)
         written: list[Request] = []
         try:
             made = yield from _noted(_write(kind, change, work), written)
-        except Exception:
+        except Exception as error:
             if not written:
                 yield from self._back(change)
+            elif not (isinstance(error, ServiceFailure) and error.may_have_happened):
+                yield from self._at_rest(change)
             raise
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
             yield from self._remove_old(change, change.row)
-            yield from ledger_store.remove(change.row)
+            yield from ledger_store.remove(change.row, self._edge.fence)
         else:
             yield from self._write_row(change, made)
         return made
@@ -335,12 +344,24 @@ class _Execution:
         row = self._rows.get(change.address)
         fresh = row or Row(change.address, self._context.manifest.name)
         with suppress(Failed, ServiceFailure):
-            yield from ledger_store.write([row]) if row is not None else ledger_store.remove(fresh)
+            yield from (
+                ledger_store.write([row], self._edge.fence)
+                if row is not None
+                else ledger_store.remove(fresh, self._edge.fence)
+            )
+
+    def _at_rest(self, change: Change) -> Steps[None]:
+        """Say that nothing is under way any more, so that the next apply need not wait for it."""
+        intent = self._intent(change)
+        with suppress(Failed, ServiceFailure):
+            yield from ledger_store.write(
+                [replace(intent, intent={**(intent.intent or {}), "at": ""})], self._edge.fence
+            )
 
     def _clean_up(self, change: Change) -> Steps[Made]:
         row = self._rows[change.address]
         yield from self._remove_old(change, row)
-        yield from ledger_store.write([replace(row, intent=None)])
+        yield from ledger_store.write([replace(row, intent=None)], self._edge.fence)
         return Made()
 
     def _remove_old(self, change: Change, row: Row) -> Steps[None]:
@@ -404,7 +425,7 @@ class _Execution:
             intent={"action": "clean-up", "old": left} if left else None,
             applied_at=self._edge.timestamp(),
         )
-        yield from ledger_store.write([fresh])
+        yield from ledger_store.write([fresh], self._edge.fence)
         self._rows[change.address] = fresh
 
     def _fingerprints(self, change: Change, fields: Mapping[str, Value]) -> Mapping[str, str]:

@@ -32,6 +32,7 @@ from reconciler.model.steps import Failed, NeverHappened
 from reconciler.plan import saved as saved_plans
 from reconciler.plan.decide import decide
 from reconciler.plan.plan import Context, Plan
+from reconciler.plan.settle import settled
 from reconciler.plan.survey import Question, introduce, survey
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
@@ -264,12 +265,15 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
     agreed = job.yes or not made.pending or (not made.context.ledger.id and _confirm(made))
     made = execute.with_ledger(session.writer, made, edge)
     caller = made.context.caller.arn or made.context.caller.user
-    with lease(session, output, caller or "somebody", job.lock_timeout):
+    with lease(session, output, caller or "somebody", job.lock_timeout) as held:
         # Another apply may have ended between our look and our lock; what it did stands in the ledger.
         now = session.reader.run(ledger_store.read(made.context.manifest.name))
         if now != made.context.ledger:
             output.note("Another apply ended just now: planned again.")
-            made = job.plan()
+        latest = job.plan() if now != made.context.ledger else made
+        latest = settled(latest, job.plan, session.reader, sessions.timestamp)
+        if latest is not made:
+            made = latest
             if not output.is_json:
                 _print_plan(made, session, output, calls=False)
             _stop_if_errored(made, output)
@@ -279,7 +283,7 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         began = session.seconds
         with Progress(output) as progress, _stopping(session):
             session.writer.observe(progress)
-            report = execute.execute(session.writer, made, edge, progress)
+            report = execute.execute(session.writer, made, replace(edge, fence=held.fence), progress)
     verdicts: tuple[Verdict, ...] = ()
     if report.succeeded and queries and made.pending:
         verdicts = verification.verify(session.reader, queries, report.attributes or execute.known_attributes(made))

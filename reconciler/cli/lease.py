@@ -21,11 +21,15 @@ _MARGIN = 65.0  # seconds: more than a request may take, so that none outlives t
 
 
 class Lease:
-    """A lock that a thread renews. `guard` refuses to write once it may have run out."""
+    """A lock that a thread renews. `guard` refuses to write once it may have run out.
+
+    `fence` is greater than that of all who held the lock before.
+    """
 
     def __init__(self, runner: Runner, lock: Lock) -> None:
         self._runner = runner
         self._lock = lock
+        self.fence = lock.seq_no
         self._renewed = _awake()
         self._lost = ""
         self._ending = threading.Event()

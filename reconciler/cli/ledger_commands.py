@@ -55,10 +55,11 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
                 [Problem("usage", f"the ledger has no {unknown[0]}", address=str(unknown[0]), hint=hint)]
             )
         _confirm(consent, f"Forget {', '.join(map(str, wanted))}? Nothing is deleted")
-        with lease(session, output, "forget", consent.lock_timeout):
+        with lease(session, output, "forget", consent.lock_timeout) as held:
             mark = f"{subject.manifest.name}/{ledger.id}"
             outcomes = session.writer.run_all(
-                Flow(one, execute.let_go(known[one.kind], Place(), mark, ledger.rows[one])) for one in wanted
+                Flow(one, execute.let_go(known[one.kind], Place(), mark, ledger.rows[one], held.fence))
+                for one in wanted
             )
     for outcome in outcomes.values():
         outcome.value()

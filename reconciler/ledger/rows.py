@@ -137,17 +137,21 @@ def upgrade(ledger: Ledger) -> Steps[Ledger]:
     return upgraded
 
 
-def write(rows: Iterable[Row]) -> Steps[None]:
-    """Write rows. Rows that are written at the same moment go in one request."""
+def write(rows: Iterable[Row], fence: int = 0) -> Steps[None]:
+    """Write rows. Rows that are written at the same moment go in one request.
+
+    `fence` is the number of the writer's lock: what comes late from an earlier holder is refused by the service.
+    Failed with `lock-lost` when somebody with a later lock wrote the row. 0 stands for no lock.
+    """
     lines: list[Line] = []
     for row in rows:
-        lines += [{"index": {"_index": INDEX, "_id": _key(row)}}, _document(row)]
+        lines += [{"index": _about(row, fence)}, _document(row)]
     yield from _bulk(lines)
 
 
-def remove(row: Row) -> Steps[None]:
-    """Remove a row."""
-    yield from _bulk([{"delete": {"_index": INDEX, "_id": _key(row)}}])
+def remove(row: Row, fence: int = 0) -> Steps[None]:
+    """Remove a row; `fence` as in `write`."""
+    yield from _bulk([{"delete": _about(row, fence)}])
 
 
 def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
@@ -189,6 +193,8 @@ def _bulk(lines: Sequence[Line]) -> Steps[None]:
         if failed is not True or not errors:
             raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
         for one in own:
+            if one in errors and "version conflict" in errors[one] and "the one provided" in errors[one]:
+                raise Failed("lock-lost", f"a later apply wrote the ledger meanwhile: {errors[one]}")
             if one in errors:
                 raise Failed("ledger-not-writable", errors[one])
 
@@ -245,6 +251,12 @@ def _errors(body: Json) -> Iterator[tuple[str, str]]:
             error = result.get("error") if isinstance(result, Mapping) else None
             if isinstance(result, Mapping) and isinstance(error, Mapping):
                 yield str(result.get("_id")), str(error.get("reason"))
+
+
+def _about(row: Row, fence: int) -> Line:
+    about: Line = {"_index": INDEX, "_id": _key(row)}
+    # https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
+    return {**about, "version": fence, "version_type": "external_gte"} if fence else about
 
 
 def _key(row: Row) -> str:

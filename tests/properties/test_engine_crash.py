@@ -164,6 +164,33 @@ SMALL: Sections = {
 }
 
 
+@worlds_each(20)
+@given(worlds(), manifests(most=2), st.data(), seeds)
+def test_killed_and_carried_out_late(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
+    changed = edited(sections, {"description": "changed under a model"})
+    for wanted in (sections, changed, {}):
+        end = undisturbed(world, wanted)
+        number = data.draw(st.integers(0, end.requests - 1))
+        killed(world, wanted, number, Fault.KILLED_LATE, seed)
+        Bench(world, secrets=SECRETS).apply(wanted)
+        world.advance(world.now + 30)
+        finishes(world, wanted, end)
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_what_a_killed_apply_had_under_way_comes_late(seed: int | None) -> None:
+    """A service goes on with a request whose sender is gone; what it makes is not made a second time."""
+    world = World(deploy=0.5)
+    end = undisturbed(world, SMALL)
+    for number in range(end.requests):
+        other = world.copy()
+        killed(other, SMALL, number, Fault.KILLED_LATE, seed)
+        report = Bench(other).apply(SMALL)
+        other.advance(other.now + 30)
+        assert outcome(report) == []
+        finishes(other, SMALL, end)
+
+
 @pytest.mark.parametrize("fault", KILLS)
 def test_killed_at_every_request_of_a_small_apply(fault: Fault) -> None:
     world = World(deploy=0.5)

@@ -57,9 +57,16 @@ class Bed:
         content: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """One request to the domain: signed with credentials, or with a name and password, or as nobody."""
+        """One request to the domain: signed with credentials, or with a name and password, or as nobody.
+
+        `content` is sent as JSON, a text as the lines of a bulk request.
+        """
         url = f"{self.env['OPENSEARCH_URL']}{path}"
-        request = httpx.Request(method, url, json=content, headers=headers)
+        if isinstance(content, str):
+            lines = {"Content-Type": "application/x-ndjson", **(headers or {})}
+            request = httpx.Request(method, url, content=content, headers=lines)
+        else:
+            request = httpx.Request(method, url, json=content, headers=headers)
         if isinstance(by, Credentials):
             kept = {name: value for name, value in request.headers.items() if name == "content-type"}
             signing = AWSRequest(method=method, url=url, data=request.content, headers=kept)

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from reconciler import ledger
+from reconciler.model.objects import Address, Row
+from reconciler.model.request import Answer
+from reconciler.model.steps import Call, Failed, Reply
 from tests.sandbox.bed import Bed
 
 MANIFEST = """\
@@ -121,6 +125,25 @@ def test_who_does_not_wait_is_told_who_holds_the_lock(self_managed: Bed, tmp_pat
     assert (code, "error[locked]" in said, "held by ann" in said) == (1, True, True)
     assert "is free" in run(self_managed, "unlock", path, "--yes")
     run(self_managed, "destroy", path, "--yes")
+
+
+def test_what_an_earlier_holder_of_the_lock_writes_late_is_refused(self_managed: Bed, tmp_path: Path) -> None:
+    for user in ("ann", "bob"):
+        run(self_managed, "apply", manifest(tmp_path, "one", user), "--yes")
+    before = [one for one in rows(self_managed) if one["type"] == "row"]
+    row = Row(Address("role_mappings", "ml_full_access"), "one", name="late")
+    for steps in (ledger.write([row], fence=1), ledger.remove(row, fence=1)):
+        step = next(steps)
+        assert isinstance(step, Call)
+        (request,) = step.requests
+        assert isinstance(request.body, tuple)
+        lines = "".join(json.dumps(line) + "\n" for line in request.body)
+        answer = self_managed.ask("POST", "/_bulk?refresh=true", by=self_managed.master, content=lines)
+        (item,) = (one for item in answer.json()["items"] for one in item.values())
+        assert item["status"] == 409
+        with pytest.raises(Failed, match="a later apply"):
+            steps.send(Reply((Answer(200, answer.json()),), 0.0))
+    assert [one for one in rows(self_managed) if one["type"] == "row"] == before
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 4, 5])

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from reconciler.model.kind import Kind
 from reconciler.model.objects import Address, Desired
 from reconciler.plan.decide import Permissions, decide
 from reconciler.plan.plan import Plan
+from reconciler.plan.settle import settled
 from reconciler.plan.survey import Question, introduce, survey
 from reconciler.runner import Runner, reading_only
 from tests.support.account import ACCOUNT
@@ -28,6 +30,7 @@ Sections: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Json]]]
 """A manifest's objects: fields by name by kind, references as text."""
 
 _ENGINE_KEYS = frozenset({"adopt", "lifecycle", "depends_on"})
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _TARGET = Target(
     AwsTarget(region="us-east-1", account_id=ACCOUNT),
     OpenSearchTarget("https://domain.test", "demo", SigV4Auth()),
@@ -129,6 +132,7 @@ class Bench:
         self.exchange = WorldExchange(self.world, faults=faults, order=order, secrets=self.secrets)
         runner = Runner(self.exchange, jitter=lambda: 0.5)
         plan = self._plan(runner, sections, permissions)
+        plan = settled(plan, lambda: self._plan(runner, sections, permissions), runner, self._timestamp)
         assert not plan.errored, plan.problems
         return self.carry_out(runner, plan)
 
@@ -136,12 +140,16 @@ class Bench:
         """Carry a plan out."""
         self.progress = Seen()
         edge = Edge(
-            timestamp=lambda: f"2026-01-01T00:00:{self.world.now % 60:09.6f}Z",
+            timestamp=self._timestamp,
             new_id=lambda: "ledger-1",
             read_secret=lambda name: self.secrets[name],
             monotonic=lambda: self.world.now,
+            fence=self.world.ledger.number(),
         )
         return execute(runner, plan, edge, self.progress)
+
+    def _timestamp(self) -> str:
+        return (_EPOCH + timedelta(seconds=self.world.now)).isoformat().replace("+00:00", "Z")
 
     def destroy(self, permissions: Permissions = Permissions(), *, seed: int | None = None) -> Report:  # noqa: B008
         """Apply a manifest without objects."""

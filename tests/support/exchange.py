@@ -21,6 +21,7 @@ class Fault(Enum):
 
     KILLED_BEFORE = auto()  # the process ends, the request was never carried out
     KILLED_AFTER = auto()  # the process ends, the request was carried out
+    KILLED_LATE = auto()  # the process ends, the request is carried out some seconds later
     LOST_BEFORE = auto()  # no answer, not carried out
     LOST_AFTER = auto()  # no answer, carried out
     REFUSED = auto()  # no connection
@@ -119,11 +120,11 @@ class WorldExchange:
             raise AssertionError("the runner waits for nothing")
         if not self._under_way or (until is not None and min(self._under_way)[0] > until):
             assert until is not None
-            self._world.now = max(self._world.now, until)
+            self._world.advance(until)
             return []
         first = min(self._under_way, key=lambda one: one[:2])
         self._under_way.remove(first)
-        self._world.now = max(self._world.now, first[0])
+        self._world.advance(first[0])
         return [(first[1], self._end(first[2]))]
 
     def _end(self, request: Request) -> Answer | Exception:
@@ -136,6 +137,12 @@ class WorldExchange:
         match fault:
             case Fault.KILLED_BEFORE | Fault.KILLED_AFTER:
                 self._leave_under_way()
+                raise Killed
+            case Fault.KILLED_LATE:
+                for one in (request, *(under_way for _, _, under_way in self._under_way)):
+                    seconds = 6.0 if self._order is None else self._order.uniform(0.5, 12.0)
+                    self._world.later(seconds, _filled(one, self._secrets))
+                self._under_way = []
                 raise Killed
             case Fault.LOST_BEFORE | Fault.LOST_AFTER:
                 return NoAnswer(Lost.TIMEOUT, "no answer after 60 s")

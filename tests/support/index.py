@@ -16,6 +16,12 @@ class Index:
         self._fields: Mapping[str, Mapping[str, Any]] = {}
         self._numbers: dict[str, int] = {}
         self._made = 0
+        self._fences: dict[str, int] = {}  # of documents that are gone, too
+
+    def number(self) -> int:
+        """The number of a new write, greater than those of all before."""
+        self._made += 1
+        return self._made
 
     @property
     def exists(self) -> bool:
@@ -87,6 +93,13 @@ class Index:
         if about["_index"] != self.name:
             error = {"type": "index_not_found_exception", "reason": f"no such index [{about['_index']}]"}
             return {"_id": about.get("_id"), "status": 404, "error": error}
+        fence = about.get("version", 0)
+        if about.get("version_type") == "external_gte" and fence < self._fences.get(about["_id"], 0):
+            one, current = about["_id"], self._fences[about["_id"]]
+            told = f"current version [{current}] is higher than the one provided [{fence}]"
+            return {"_id": one, "status": 409, "error": {"reason": f"[{one}]: version conflict, {told}"}}
+        if fence:
+            self._fences[about["_id"]] = fence
         if document is None:
             gone = self.documents.pop(about["_id"], None)
             self._numbers.pop(about["_id"], None)

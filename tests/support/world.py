@@ -35,6 +35,20 @@ class World:
         self.account = Account(settling=settling, page=page)
         self.domain = Domain(self.account.has, Delays(search, deploy))
         self.ledger = Index()
+        self._late: list[tuple[float, Request]] = []
+
+    def advance(self, now: float) -> None:
+        """Let the time go on to `now`, unless it is later already, and carry out what comes late."""
+        due = sorted((one for one in self._late if one[0] <= now), key=lambda one: one[0])
+        self._late = [one for one in self._late if one[0] > now]
+        for moment, request in due:
+            self.now = max(self.now, moment)
+            self.send(request)
+        self.now = max(self.now, now)
+
+    def later(self, seconds: float, request: Request) -> None:
+        """Carry a request out when so many seconds have gone by: nobody waits for its answer."""
+        self._late.append((self.now + seconds, request))
 
     def copy(self) -> "World":
         """A world of its own that begins where this one is."""
