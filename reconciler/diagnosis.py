@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from reconciler.errors import Position, Problem, ReconcilerError
+from reconciler.model.kind import NotProved
 from reconciler.model.objects import Address
 from reconciler.model.request import Answer, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
@@ -61,6 +62,10 @@ def problems(error: Exception, scene: Scene) -> tuple[Problem, ...]:
     match error:
         case ReconcilerError():
             return error.problems
+        case NotProved():
+            message = "its successor does not work, so it was taken back, and the old one is still in use"
+            failed = Problem("not-proved", message, scene.position, _address(scene), "correct what is listed beside it")
+            return (failed, *problems(error.why, scene))
         case ServiceFailure():
             return (_failure(error, scene),)
         case NeverHappened():

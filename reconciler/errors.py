@@ -210,6 +210,12 @@ CODES: dict[str, Code] = {
         "Run the same command again: it looks before it repeats.",
         "service",
     ),
+    "not-proved": Code(
+        "An object in use was to be replaced, and its successor does not work. Nobody was pointed at it, it is gone "
+        "again, and the old one is as it was.",
+        "See what the query to it came to, which is listed beside it; correct that and run the same command again.",
+        "service",
+    ),
     "deploy-failed": Code(
         "The model can not be deployed.", "Check the connector; the reason is the service's own.", "service"
     ),

@@ -12,7 +12,7 @@ from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences, dotted, kept
 from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
-from reconciler.model.kind import Kind, Made, Place, Work
+from reconciler.model.kind import Kind, Made, NotProved, Place, Proof, Work
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
@@ -88,6 +88,7 @@ class Edge:
 _Phase: TypeAlias = tuple[Address, str]
 _MAIN, _CLEANUP = "main", "cleanup"
 _ANEW = (Action.CREATE, Action.REPLACE)
+_PROOF = "reconciler-proof-"
 T = TypeVar("T")
 
 
@@ -115,6 +116,11 @@ def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
         work = _work(plan, change, attributes, shared)
         requests, made = _told(kind, _write(kind, change, work), change.live)
         attributes.learn(change.address, made.attributes if made is not None else {})
+        user = _prover(plan, change) if change.action is Action.REPLACE and _beside(kind, change, work) else None
+        if user is not None and user.live is not None and made is not None:
+            proof = Proof(_PROOF, made.id, user.live, plan.context.place, _question(plan, user, attributes))
+            prover = plan.context.kinds[user.address.kind]
+            requests += _told(prover, prover.prove(proof), None)[0]
         goes = [change.live] if change.action is Action.REPLACE and _beside(kind, change, work) else []
         for old in (*goes, *change.strays):
             if old is not None:
@@ -183,6 +189,7 @@ class _Execution:
         self._rows: dict[Address, Row] = dict(plan.context.ledger.rows)
         self._began: dict[Address, float] = {}
         self._sharing = _sharing(plan)
+        self._proofs: dict[Address, str] = {}
         self._ended: set[_Phase] = set()
         self._after = self._graph()
         self._unmet = {phase: len(before) for phase, before in self._after.items()}
@@ -298,6 +305,7 @@ class _Execution:
         self._began[address] = self._edge.monotonic()
         self._progress.started(change)
         kind = self._kind(change)
+        yield from self._unprove(change)
         if change.action is Action.FORGET:
             assert change.row is not None
             yield from self._remove_old(change, change.row)
@@ -308,9 +316,15 @@ class _Execution:
             return Made()
         if change.action is Action.NO_OP:
             assert change.live is not None
-            yield from self._write_row(change, Made(change.live.id, change.live.attributes))
+            there = Made(change.live.id, change.live.attributes)
+            if _unproved(change):
+                yield from self._prove(change, there)
+            yield from self._write_row(change, there)
             return Made()
         work = _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(address))
+        proves = change.action is Action.REPLACE and _beside(kind, change, work)
+        if proves and _prover(self._plan, change) is not None:
+            self._proofs[address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
         yield from ledger_store.write([self._intent(change)], self._edge.fence)
         written: list[Request] = []
         try:
@@ -321,6 +335,8 @@ class _Execution:
             elif not (isinstance(error, ServiceFailure) and error.may_have_happened):
                 yield from self._at_rest(change)
             raise
+        if proves:
+            yield from self._prove(change, made)
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
@@ -329,6 +345,35 @@ class _Execution:
         else:
             yield from self._write_row(change, made)
         return made
+
+    def _prove(self, change: Change, made: Made) -> Steps[None]:
+        """Show that what was just made works before others are pointed at it. Else it goes, and NotProved is raised."""
+        user = _prover(self._plan, change)
+        if user is None or user.live is None:
+            return
+        kind, prover = self._kind(change), self._kind(user)
+        name = self._proofs.get(change.address) or _unproved(change)
+        question = _question(self._plan, user, self._attributes)
+        try:
+            yield from prover.prove(Proof(name, made.id, user.live, self._context.place, question))
+        except (Failed, NeverHappened, ServiceFailure) as error:
+            # Where the successor can not be taken back, the intent tells the next apply of it.
+            with suppress(Failed, NeverHappened, ServiceFailure):
+                found = yield from kind.look(Sought(self._name(change), made.id), self._context.place)
+                applied = recorded(_resolved(change, self._attributes))
+                row = replace(self._rows[change.address], applied=applied)
+                for live in found.lives:
+                    yield from kind.delete(Work(change.address, live.name, self._context.place, live=live, row=row))
+                if not (isinstance(error, ServiceFailure) and error.may_have_happened):
+                    yield from self._back(change)
+            raise NotProved(error) from error
+
+    def _unprove(self, change: Change) -> Steps[None]:
+        """Remove what the proof of an earlier apply left because it was cut short."""
+        left = _unproved(change)
+        for kind in self._context.kinds.values() if left else ():
+            if kind.proves:
+                yield from kind.unprove(left, self._context.place)
 
     def _grace(self, address: Address) -> float:
         """How long a refusal is waited out: rights that this apply gives are not known everywhere at once."""
@@ -343,6 +388,8 @@ class _Execution:
         """
         row = self._rows.get(change.address)
         fresh = row or Row(change.address, self._context.manifest.name)
+        if row is not None and _unproved(change):
+            row = replace(row, intent=_cleaning(change, row.id))
         with suppress(Failed, ServiceFailure):
             yield from (
                 ledger_store.write([row], self._edge.fence)
@@ -392,6 +439,8 @@ class _Execution:
         }
         if change.desired is not None:
             intent["fields"] = recorded(_resolved(change, self._attributes))
+        if change.address in self._proofs:
+            intent["proof"] = self._proofs[change.address]
         return replace(
             row,
             id=change.live.id if change.live else row.id,
@@ -410,7 +459,6 @@ class _Execution:
         assert change.desired is not None
         fields = _resolved(change, self._attributes)
         row = change.row
-        left: list[Json] = [{"name": old.name, "id": old.id} for old in _leftovers(change) if old.id != made.id]
         fresh = Row(
             address=change.address,
             manifest=self._context.manifest.name,
@@ -422,7 +470,7 @@ class _Execution:
             depends_on=needed(self._plan.graph, change.address),
             fingerprints=self._fingerprints(change, fields),
             lifecycle=change.desired.lifecycle,
-            intent={"action": "clean-up", "old": left} if left else None,
+            intent=_cleaning(change, made.id),
             applied_at=self._edge.timestamp(),
         )
         yield from ledger_store.write([fresh], self._edge.fence)
@@ -610,6 +658,39 @@ def _noted(steps: Steps[T], written: list[Request]) -> Steps[T]:
 
 def _refused(request: Request, error: Exception) -> bool:
     return isinstance(error, ServiceFailure) and error.request is request and not error.may_have_happened
+
+
+def _prover(plan: Plan, change: Change) -> Change | None:
+    """Somebody who is pointed at what replaces `change`'s object, and can prove that it works."""
+    for user in plan.pending:
+        used = plan.context.kinds[user.address.kind].proves and change.address in plan.graph.get(user.address, ())
+        if used and user.live is not None and user.action in (Action.UPDATE, Action.ADOPT):
+            return user
+    return None
+
+
+def _question(plan: Plan, user: Change, attributes: Attributes) -> Value:
+    """The body of the manifest's first query to `user` that is to succeed, None where there is none."""
+    for query in plan.context.manifest.verify:
+        asked = [reference for _, reference in references({"model": query.body.get("model")})]
+        expect = query.body.get("expect")
+        fails = isinstance(expect, Mapping) and expect.get("status", 200) != 200
+        if not fails and any((one.namespace, one.name) == (user.address.kind, user.address.name) for one in asked):
+            body = resolve(query.body.get("body"), attributes.lookup)
+            return None if any(one.namespace != "secret" for _, one in references({"body": body})) else body
+    return None
+
+
+def _unproved(change: Change) -> str:
+    """The name of a proof that an earlier apply began and may not have ended, else ""."""
+    name = change.row.intent.get("proof") if change.row is not None and change.row.intent is not None else None
+    return name if isinstance(name, str) else ""
+
+
+def _cleaning(change: Change, kept: str) -> Mapping[str, Json] | None:
+    """The intent to remove what a change leaves, without the object that is kept; None where it leaves nothing."""
+    left: list[Json] = [{"name": old.name, "id": old.id} for old in _leftovers(change) if old.id != kept]
+    return {"action": "clean-up", "old": left} if left else None
 
 
 def _leftovers(change: Change) -> tuple[Sought, ...]:

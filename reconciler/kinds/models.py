@@ -4,14 +4,15 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/model-apis/index/
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
-from reconciler.model.kind import Grants, Made, Work
-from reconciler.model.objects import Live
-from reconciler.model.request import Answer, Request, Service
-from reconciler.model.steps import Failed, NotYet, Steps, call, until
+from reconciler.model.kind import Grants, Made, Place, Proof, Work
+from reconciler.model.objects import Address, Live, Sought
+from reconciler.model.request import Answer, Request, Service, ServiceFailure
+from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, until
 
 _ONE = f"{ROOT}/models/{{id}}"
 _UNDEPLOYED = {"REGISTERED": "UNDEPLOYED", "UNDEPLOYED": "UNDEPLOYED"}
@@ -25,6 +26,7 @@ class Models(MlKind):
     """A task that says COMPLETED says nothing yet: only the model's own state does."""
 
     collection = "models"
+    proves = True
     answers: ClassVar[Mapping[str, Json]] = {
         f"POST {ROOT}/models/_register": {"model_id": "(known after apply)"},
     }
@@ -40,6 +42,7 @@ class Models(MlKind):
             "cluster:admin/opensearch/ml/models/delete",
             "cluster:admin/opensearch/ml/deploy_model",
             "cluster:admin/opensearch/ml/undeploy_models",
+            "cluster:admin/opensearch/ml/predict",
         ),
     )
 
@@ -111,6 +114,31 @@ class Models(MlKind):
         if work.live.fields.get("model_state") in _DEPLOYED:
             yield from call(undeploy)
         yield from until(f"{work.address} undeployed", probe, patience=60)
+
+    def prove(self, proof: Proof) -> Steps[None]:
+        alike = picked(proof.user.fields, "model_group_id")
+        work = Work(Address(self.name, proof.name), proof.name, proof.place, {**alike, "connector_id": proof.id})
+        try:
+            made = yield from self.create(work)
+            if proof.question is not None:
+                ask = Request(Service.OPENSEARCH, f"POST {_ONE}/_predict", {"id": made.id}, body=proof.question)
+                yield from call(ask)
+        except Exception:
+            # Why it does not work is told, and not what came of tidying up: the intent still has its name.
+            with suppress(Failed, NeverHappened, ServiceFailure):
+                yield from self.unprove(proof.name, proof.place)
+            raise
+        yield from self._drop(proof.name, made.id, proof.place)
+
+    def unprove(self, name: str, place: Place) -> Steps[None]:
+        found = yield from self.read([Sought(name)], place)
+        for live in found.lives:
+            if live.name == name:
+                yield from self._drop(name, live.id, place)
+
+    def _drop(self, name: str, one: str, place: Place) -> Steps[None]:
+        live = Live(name, one, {"model_state": "DEPLOYED"})
+        yield from self.delete(Work(Address(self.name, name), name, place, live=live))
 
 
 def _settled(work: Work, model: str) -> Steps[None]:

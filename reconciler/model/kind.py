@@ -82,6 +82,29 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How to show that a new object works before those who use the old one are pointed at it.
+
+    `name` is that of whatever is made for it and removed again; `id` is the new object's; `user` is one of those that
+    will use it; `question` is the body of a query of the manifest's own to one of them, None where it has none.
+    """
+
+    name: str
+    id: str
+    user: Live
+    place: Place
+    question: Value = None
+
+
+class NotProved(Exception):
+    """A new object does not work, so that nobody was pointed at it and it is gone again. `why` is what came of it."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(f"the new one does not work: {why}")
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
 class Grants:
     """What an identity must be allowed: IAM actions, OpenSearch actions, and whether the Security REST API."""
 
@@ -114,6 +137,9 @@ class Kind(ABC):
 
     replaceable: ClassVar[bool] = True
     """Whether a new object can be made while the old one is there."""
+
+    proves: ClassVar[bool] = False
+    """Whether an object of it, made for a moment, shows that what its like use works: it has `prove` and `unprove`."""
 
     to_read: ClassVar[Grants] = Grants()
     to_write: ClassVar[Grants] = Grants()
@@ -151,6 +177,14 @@ class Kind(ABC):
 
     def release(self, work: Work) -> Steps[None]:
         """Take our mark off `work.live`, which is left as it is."""
+        yield from ()
+
+    def prove(self, proof: Proof) -> Steps[None]:
+        """Use the new object as `proof.user` will, by another like it that is removed again, come what may."""
+        yield from ()
+
+    def unprove(self, name: str, place: Place) -> Steps[None]:
+        """Remove what a proof of that name left because it was cut short."""
         yield from ()
 
     def key(self, name: str) -> str:

@@ -52,6 +52,8 @@ def _arrived(change: Change) -> bool:
     """Whether what the intent says is seen to be done."""
     intent = change.row.intent if change.row is not None else None
     assert intent is not None
+    if intent.get("proof"):
+        return False  # what it was proved with is nobody's, and not seen here
     if intent.get("action") == Action.DELETE:
         return change.live is None
     if intent.get("action") == Action.REPLACE and change.live is not None and change.live.id in entries(intent["seen"]):

@@ -18,6 +18,7 @@ variables:
 secrets:
   key: { env: DEEPSEEK_API_KEY }
   other: { env: OTHER_KEY }
+  wrong: { env: WRONG_KEY }
 connectors:
   chat:
     protocol: http
@@ -32,6 +33,12 @@ connectors:
 models:
   chat:
     connector_id: ${connectors.chat.id}
+verify:
+  queries:
+    hello:
+      predict:
+        model: ${models.chat.id}
+        body: { parameters: { messages: [{ role: user, content: hello }] } }
 """
 CLIENTS = 4
 ASK = {"parameters": {"messages": [{"role": "user", "content": "hello"}]}}
@@ -74,19 +81,24 @@ def test_no_prediction_fails_while_the_connector_changes(self_managed: Bed, tmp_
     first = run(self_managed, "apply", path, "--yes", env=env)
     assert first.code == 0, first.all
     (model,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")]
+    reasoner = ["--var", "model=deepseek-reasoner"]
+    elsewhere = [*reasoner, "--var", "path=/chat/completions"]
     seen = {hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")}
     with Traffic(self_managed, model) as traffic:
-        for name, options in (
-            ("key", ["--var", "model=deepseek-reasoner"]),
-            ("key", ["--var", "model=deepseek-reasoner", "--var", "path=/chat/completions"]),
-            ("other", ["--var", "model=deepseek-reasoner", "--var", "path=/chat/completions"]),
-        ):
+        for name, options in (("key", reasoner), ("key", elsewhere), ("other", elsewhere)):
             path.write_text(MANIFEST % name)
             changed = run(self_managed, "apply", path, "--yes", *options, env=env)
             assert changed.code == 0, changed.all
             (now,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")]
             assert now not in seen
             seen.add(now)
+        path.write_text(MANIFEST % "wrong")
+        before = hits(self_managed, "/_plugins/_ml/connectors")
+        refused = run(self_managed, "apply", path, "--yes", *elsewhere, env={**env, "WRONG_KEY": "wrong-key-of-nobody"})
+        assert refused.code == 1
+        assert "error[not-proved]" in refused.all
+        assert "wrong-key-of-nobody" not in refused.all
+        assert hits(self_managed, "/_plugins/_ml/connectors") == before
     assert [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")] == [model]
     assert len(traffic.answers) > 3 * CLIENTS
     assert {status for status in traffic.answers if status != 200} == set()

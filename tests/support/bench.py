@@ -11,7 +11,16 @@ from typing import TypeAlias
 from reconciler.canonical.json import Json
 from reconciler.execute import Edge, Report, Result, execute
 from reconciler.kinds import load_kinds
-from reconciler.manifest.load import AwsTarget, Declared, Lifecycle, Manifest, OpenSearchTarget, SigV4Auth, Target
+from reconciler.manifest.load import (
+    AwsTarget,
+    Declared,
+    Lifecycle,
+    Manifest,
+    OpenSearchTarget,
+    Query,
+    SigV4Auth,
+    Target,
+)
 from reconciler.manifest.schema import load_schemas
 from reconciler.manifest.templates import Value, parse
 from reconciler.model.change import Action, Change
@@ -82,9 +91,9 @@ def _lifecycle(stated: Mapping[str, Json]) -> Lifecycle:
     return Lifecycle(on_remove, kept, tuple(str(one) for one in ignore))
 
 
-def manifest(name: str, objects: Sequence[Declared] = ()) -> Manifest:
+def manifest(name: str, objects: Sequence[Declared] = (), verify: Sequence[Query] = ()) -> Manifest:
     """A manifest of no objects for the world's account and domain."""
-    return Manifest(name=name, target=_TARGET, objects=tuple(objects), secrets={}, verify=(), files=())
+    return Manifest(name=name, target=_TARGET, objects=tuple(objects), secrets={}, verify=tuple(verify), files=())
 
 
 @dataclass
@@ -105,12 +114,14 @@ class Seen:
 class Bench:
     """One manifest's owner. Each call is a process of its own: it knows what the world and its ledger say.
 
-    `secrets` are the values of the manifest's secrets; `exchange` is the one of the last call.
+    `secrets` are the values of the manifest's secrets, `queries` what it asks to verify; `exchange` is that of
+    the last call.
     """
 
     world: World
     name: str = "chain"
     secrets: Mapping[str, str] = field(default_factory=dict)
+    queries: Sequence[Query] = ()
     exchange: WorldExchange = field(init=False)
     progress: Seen = field(init=False, default_factory=Seen)
 
@@ -156,7 +167,7 @@ class Bench:
         return self.apply({}, permissions, seed=seed)
 
     def _plan(self, runner: Runner, sections: Sections, permissions: Permissions) -> Plan:
-        question = Question(manifest(self.name), kinds(), "us-east-1", self.secrets.get)
+        question = Question(manifest(self.name, verify=self.queries), kinds(), "us-east-1", self.secrets.get)
         context = introduce(runner, question)
         return decide(survey(runner, question, context, desired(sections)), permissions)
 

@@ -361,6 +361,9 @@ class Domain:
             if self.setting(f"{PREFIX}model_auto_deploy.enable") == "false":
                 raise Refused(400, "Model not ready yet. Please deploy the model first.")
             self.models.documents[one]["model_state"] = "DEPLOYED"
+        connector = self.connectors.documents.get(model["connector_id"], {})
+        if connector.get("parameters", {}).get("answers") == "no":
+            raise Refused(401, 'Error from remote service: {"error":"invalid api key"}')
         output = {"name": "response", "dataAsMap": {"completion": f"{one} by {model['connector_id']}"}}
         return {"inference_results": [{"output": [output], "status_code": 200}]}
 
