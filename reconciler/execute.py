@@ -10,6 +10,8 @@ from typing import Protocol, TypeAlias, TypeVar
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences, dotted, kept
+from reconciler.ledger import lock as locks
+from reconciler.ledger.lock import Holder, Lock
 from reconciler.manifest.templates import Value, references
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind, Made, NotProved, Place, Proof, Work
@@ -75,14 +77,21 @@ class Progress(Protocol):
 class Edge:
     """What comes from outside: the time as ISO 8601 in UTC, a fresh id, a secret's value, the monotonic time.
 
-    `fence` is the number of the manifest's lock, which tells the ledger late writes of earlier holders from ours.
+    `lock` is the manifest's: its number tells the ledger late writes of earlier holders from ours. `is_gone` says of
+    somebody who holds a lock that he will not come back.
     """
 
     timestamp: Callable[[], str]
     new_id: Callable[[], str]
     read_secret: Callable[[str], str]
     monotonic: Callable[[], float]
-    fence: int = 0
+    lock: Lock
+    is_gone: Callable[[Holder], bool]
+
+    @property
+    def fence(self) -> int:
+        """What the ledger's rows are written with."""
+        return self.lock.seq_no
 
 
 _Phase: TypeAlias = tuple[Address, str]
@@ -96,7 +105,7 @@ def execute(runner: Runner, plan: Plan, edge: Edge, progress: Progress) -> Repor
     """Carry the plan out. The first error stops what depends on it and nothing else."""
     if not plan.work:
         return Report(())
-    return _Execution(runner, with_ledger(runner, plan, edge), edge, progress).run()
+    return _Execution(runner, with_ledger(runner, plan, edge.new_id), edge, progress).run()
 
 
 def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
@@ -161,7 +170,7 @@ def let_go(kind: Kind, place: Place, mark: str, row: Row, fence: int = 0) -> Ste
     yield from ledger_store.remove(row, fence)
 
 
-def with_ledger(runner: Runner, plan: Plan, edge: Edge) -> Plan:
+def with_ledger(runner: Runner, plan: Plan, new_id: Callable[[], str]) -> Plan:
     """The plan with a ledger that exists, in this version's format: it is made where there is none yet."""
     context = plan.context
     if context.ledger.id and context.ledger.version == ledger_store.VERSION:
@@ -169,7 +178,7 @@ def with_ledger(runner: Runner, plan: Plan, edge: Edge) -> Plan:
     if context.ledger.id:
         upgraded = runner.run(ledger_store.upgrade(context.ledger))
         return replace(plan, context=replace(context, ledger=upgraded))
-    fresh = replace(context.ledger, id=edge.new_id(), cluster=context.cluster.uuid, account=context.place.account_id)
+    fresh = replace(context.ledger, id=new_id(), cluster=context.cluster.uuid, account=context.place.account_id)
     there = runner.run(ledger_store.create(fresh))
     return replace(plan, context=replace(context, ledger=there))
 
@@ -327,14 +336,17 @@ class _Execution:
             self._proofs[address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
         yield from ledger_store.write([self._intent(change)], self._edge.fence)
         written: list[Request] = []
+        turn = yield from self._turn(change)
         try:
             made = yield from _noted(_write(kind, change, work), written)
         except Exception as error:
+            yield from self._end_turn(turn)
             if not written:
                 yield from self._back(change)
             elif not (isinstance(error, ServiceFailure) and error.may_have_happened):
                 yield from self._at_rest(change)
             raise
+        yield from self._end_turn(turn)
         if proves:
             yield from self._prove(change, made)
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
@@ -345,6 +357,27 @@ class _Execution:
         else:
             yield from self._write_row(change, made)
         return made
+
+    def _turn(self, change: Change) -> Steps[Lock | None]:
+        """The lock of a list that others change too: of two who change it neither undoes what the other did."""
+        value = self._sharing.value(change.address)
+        if value is None:
+            return None
+        own = self._edge.lock.holder
+
+        def is_gone(holder: Holder) -> bool:
+            # We hold the manifest's lock, so whoever else took a turn for it was killed.
+            return self._edge.is_gone(holder) or (holder.manifest == own.manifest and holder.token != own.token)
+
+        holder = replace(own, since=self._edge.timestamp())
+        name = ":".join(("list", *value))
+        return (yield from locks.acquire(name, holder, _NEW_ROLE, is_gone, locks.TURN))
+
+    def _end_turn(self, turn: Lock | None) -> Steps[None]:
+        """Give the lock of a list back. Where that fails it is free after its lease."""
+        if turn is not None:
+            with suppress(Failed, ServiceFailure):
+                yield from locks.release(turn)
 
     def _prove(self, change: Change, made: Made) -> Steps[None]:
         """Show that what was just made works before others are pointed at it. Else it goes, and NotProved is raised."""
@@ -540,7 +573,13 @@ class _Execution:
             if found and kind.schema.shared:
                 # Somebody who wrote the same list whole, at the same moment, took our entries out: they go in again.
                 again = replace(change, live=live, row=row, fields=found)
-                yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
+                turn = yield from self._turn(change)
+                try:
+                    yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
+                except Exception:
+                    yield from self._end_turn(turn)
+                    raise
+                yield from self._end_turn(turn)
             return NotYet("differs in " + ", ".join(dotted(one.path) for one in found)) if found else True
 
         return (yield from until(f"{change.address} as planned", probe, patience=20))

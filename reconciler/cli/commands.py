@@ -16,7 +16,7 @@ from reconciler import ledger as ledger_store
 from reconciler import verify as verification
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
-from reconciler.cli.lease import lease
+from reconciler.cli.lease import is_gone, lease
 from reconciler.cli.options import Common, Consent, Load
 from reconciler.cli.output import Output
 from reconciler.cli.progress import Progress, Waits
@@ -260,10 +260,9 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         return
     if output.is_json and not job.yes and made.pending:
         raise ReconcilerError([Problem("usage", "--json shows no plan to confirm", hint="give --yes with --json")])
-    edge = Edge(sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds)
     # Nothing is written before somebody agreed, the ledger included; where there is one, the lock comes first.
     agreed = job.yes or not made.pending or (not made.context.ledger.id and _confirm(made))
-    made = execute.with_ledger(session.writer, made, edge)
+    made = execute.with_ledger(session.writer, made, sessions.new_id)
     caller = made.context.caller.arn or made.context.caller.user
     with lease(session, output, caller or "somebody", job.lock_timeout) as held:
         # Another apply may have ended between our look and our lock; what it did stands in the ledger.
@@ -283,7 +282,10 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         began = session.seconds
         with Progress(output) as progress, _stopping(session):
             session.writer.observe(progress)
-            report = execute.execute(session.writer, made, replace(edge, fence=held.fence), progress)
+            edge = Edge(
+                sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone
+            )
+            report = execute.execute(session.writer, made, edge, progress)
     verdicts: tuple[Verdict, ...] = ()
     if report.succeeded and queries and made.pending:
         verdicts = verification.verify(session.reader, queries, report.attributes or execute.known_attributes(made))

@@ -23,13 +23,13 @@ _MARGIN = 65.0  # seconds: more than a request may take, so that none outlives t
 class Lease:
     """A lock that a thread renews. `guard` refuses to write once it may have run out.
 
-    `fence` is greater than that of all who held the lock before.
+    `lock` is the lock as it was taken, with a number greater than that of all who held it before.
     """
 
     def __init__(self, runner: Runner, lock: Lock) -> None:
+        self.lock = lock
         self._runner = runner
-        self._lock = lock
-        self.fence = lock.seq_no
+        self._renewed_lock = lock
         self._renewed = _awake()
         self._lost = ""
         self._ending = threading.Event()
@@ -49,14 +49,14 @@ class Lease:
         self._thread.join()
         if self._lost:
             return ""
-        outcome = self._runner.run_all([Flow("lock", locks.release(self._lock))])["lock"]
+        outcome = self._runner.run_all([Flow("lock", locks.release(self._renewed_lock))])["lock"]
         return str(outcome.error) if outcome.error is not None else ""
 
     def _keep(self) -> None:
         while not self._ending.wait(locks.LEASE / _RENEWALS):
             try:
                 began = _awake()
-                self._lock = self._runner.run(locks.renew(self._lock))
+                self._renewed_lock = self._runner.run(locks.renew(self._renewed_lock))
                 self._renewed = began
             except Failed as error:
                 self._lost = error.reason
@@ -69,11 +69,7 @@ class Lease:
 def lease(session: Session, output: Output, who: str, patience: float) -> Iterator[Lease]:
     """Hold the lock of the session's manifest. ReconcilerError when somebody else holds it all the time."""
     machine, process = _machine(), os.getpid()
-    holder = Holder(who, timestamp(), new_id(), machine, process)
-
-    def is_gone(other: Holder) -> bool:
-        return bool(machine) and other.machine == machine and not _runs(other.process)
-
+    holder = Holder(who, timestamp(), new_id(), machine, process, session.manifest.name)
     keeper = session.keeper
     try:
         lock = session.writer.run(locks.acquire(session.manifest.name, holder, patience, is_gone))
@@ -91,6 +87,12 @@ def lease(session: Session, output: Output, who: str, patience: float) -> Iterat
         session.guard_writes(anything)
         if left := held.end():
             output.note(f"The lock could not be given back ({left}); it is free after {locks.LEASE:.0f} s.")
+
+
+def is_gone(holder: Holder) -> bool:
+    """Whether a holder's process ran on this machine and does so no longer."""
+    machine = _machine()
+    return bool(machine) and holder.machine == machine and not _runs(holder.process)
 
 
 def _machine() -> str:

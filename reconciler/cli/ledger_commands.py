@@ -58,7 +58,7 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
         with lease(session, output, "forget", consent.lock_timeout) as held:
             mark = f"{subject.manifest.name}/{ledger.id}"
             outcomes = session.writer.run_all(
-                Flow(one, execute.let_go(known[one.kind], Place(), mark, ledger.rows[one], held.fence))
+                Flow(one, execute.let_go(known[one.kind], Place(), mark, ledger.rows[one], held.lock.seq_no))
                 for one in wanted
             )
     for outcome in outcomes.values():

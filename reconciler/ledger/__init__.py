@@ -1,8 +1,8 @@
 """The ledger: the small record, kept on the domain, of what is ours. Rows, the lock, secrets' fingerprints."""
 
+from reconciler.ledger.bulk import INDEX
 from reconciler.ledger.fingerprint import fingerprint, matches
 from reconciler.ledger.rows import (
-    INDEX,
     VERSION,
     Ledger,
     create,

@@ -6,22 +6,18 @@ steps; the same requests are answered by the domain or, by choice, by a file.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
-from reconciler.canonical.json import Json, canonical_text
+from reconciler.canonical.json import Json
+from reconciler.ledger.bulk import INDEX, Line, bulk, conflicts, refusal
 from reconciler.manifest.load import Lifecycle
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Request, Service
-from reconciler.model.steps import Failed, Steps, call, call_all
-
-INDEX = "reconciler-ledger"
-"""The index that holds it."""
+from reconciler.model.steps import Failed, Steps, call
 
 VERSION = 2
 """The format of the documents. A ledger of a newer one is refused, an older one is brought to it by `upgrade`."""
 
 _PAGE = 5_000
-_BODY = 5 * 2**20  # bytes of one bulk request
 _UNINDEXED: Json = {"type": "object", "enabled": False}
 _KEYWORD: Json = {"type": "keyword"}
 _DEFINITION: Mapping[str, Json] = {
@@ -47,8 +43,6 @@ _DEFINITION: Mapping[str, Json] = {
         },
     },
 }
-
-Line: TypeAlias = Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +113,7 @@ def create(ledger: Ledger) -> Steps[Ledger]:
         raise Failed("ledger-not-writable", made.reason)
     (_, document) = _identity(ledger)
     try:
-        yield from _bulk([{"create": {"_index": INDEX, "_id": "identity"}}, document])
+        yield from _write([{"create": {"_index": INDEX, "_id": "identity"}}, document])
     except Failed as refusal:
         if "version conflict" not in refusal.reason:
             raise
@@ -133,7 +127,7 @@ def upgrade(ledger: Ledger) -> Steps[Ledger]:
     mapping = _DEFINITION["mappings"]
     yield from call(Request(Service.LEDGER, f"PUT /{INDEX}/_mapping", body=mapping))
     upgraded = replace(ledger, version=VERSION)
-    yield from _bulk(_identity(upgraded))
+    yield from _write(_identity(upgraded))
     return upgraded
 
 
@@ -146,18 +140,18 @@ def write(rows: Iterable[Row], fence: int = 0) -> Steps[None]:
     lines: list[Line] = []
     for row in rows:
         lines += [{"index": _about(row, fence)}, _document(row)]
-    yield from _bulk(lines)
+    yield from _write(lines)
 
 
 def remove(row: Row, fence: int = 0) -> Steps[None]:
     """Remove a row; `fence` as in `write`."""
-    yield from _bulk([{"delete": _about(row, fence)}])
+    yield from _write([{"delete": _about(row, fence)}])
 
 
 def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     """Write what one apply did. `at` is ISO 8601 in UTC, `by` the caller's ARN or user name."""
     document = {"type": "history", "manifest": manifest, "at": at, "by": by, "body": body}
-    yield from _bulk([{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document])
+    yield from _write([{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document])
 
 
 def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
@@ -174,46 +168,17 @@ def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
 
 def rebind(ledger: Ledger) -> Steps[None]:
     """Say that the ledger belongs to the cluster it is on now, as after a restore from a snapshot."""
-    yield from _bulk(_identity(ledger))
+    yield from _write(_identity(ledger))
 
 
-def _bulk(lines: Sequence[Line]) -> Steps[None]:
-    bodies = list(_bodies(lines))
-    answers = yield from call_all(
-        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine="ledger")
-        for body in bodies
-    )
-    own = [str(about.get("_id")) for line in lines for about in line.values() if isinstance(about, Mapping)]
-    for answer in answers:
-        failed = answer.body.get("errors") if isinstance(answer.body, Mapping) else None
-        if failed is False:
-            continue
-        # The answer is that of all who wrote at the same moment.
-        errors = dict(_errors(answer.body))
-        if failed is not True or not errors:
-            raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
-        for one in own:
-            if one in errors and "version conflict" in errors[one] and "the one provided" in errors[one]:
-                raise Failed("lock-lost", f"a later apply wrote the ledger meanwhile: {errors[one]}")
-            if one in errors:
-                raise Failed("ledger-not-writable", errors[one])
-
-
-def _bodies(lines: Sequence[Line]) -> Iterator[tuple[Line, ...]]:
-    """The lines as bodies that are not too long, with each document beside the line that says what to do with it."""
-    body: list[Line] = []
-    size = 0
-    rest = iter(lines)
-    for line in rest:
-        pair = (line,) if "delete" in line else (line, next(rest))
-        length = sum(len(canonical_text(one).encode()) + 1 for one in pair)
-        if body and size + length > _BODY:
-            yield tuple(body)
-            body, size = [], 0
-        body += pair
-        size += length
-    if body:
-        yield tuple(body)
+def _write(lines: Sequence[Line]) -> Steps[None]:
+    """Write documents. Failed when one of them could not be written."""
+    for result in (yield from bulk(lines)).values():
+        reason = refusal(result)
+        if reason and conflicts(result) and "the one provided" in reason:
+            raise Failed("lock-lost", f"a later apply wrote the ledger meanwhile: {reason}")
+        if reason:
+            raise Failed("ledger-not-writable", reason)
 
 
 def _identity(ledger: Ledger) -> list[Line]:
@@ -241,16 +206,6 @@ def _partial(body: Json) -> bool:
     shards = body.get("_shards") if isinstance(body, Mapping) else None
     failed = shards.get("failed") if isinstance(shards, Mapping) else 0
     return bool(failed) or (isinstance(body, Mapping) and body.get("timed_out") is True)
-
-
-def _errors(body: Json) -> Iterator[tuple[str, str]]:
-    """The ids that a bulk request could not write, and why."""
-    items = body.get("items") if isinstance(body, Mapping) else None
-    for item in items if isinstance(items, Sequence) else ():
-        for result in item.values() if isinstance(item, Mapping) else ():
-            error = result.get("error") if isinstance(result, Mapping) else None
-            if isinstance(result, Mapping) and isinstance(error, Mapping):
-                yield str(result.get("_id")), str(error.get("reason"))
 
 
 def _about(row: Row, fence: int) -> Line:

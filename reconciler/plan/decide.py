@@ -410,11 +410,11 @@ class Sharing:
         self._staying: dict[tuple[str, str], list[Row]] = {}
         self._manifest = context.manifest.name
         for row in (*context.ledger.others, *context.ledger.rows.values()):
-            if (value := self._value(row.address)) is not None:
+            if (value := self.value(row.address)) is not None:
                 self._rows.setdefault(value, []).append(row)
         for one in desired:
             touched.add(one.address)
-            if (value := self._value(one.address)) is not None:
+            if (value := self.value(one.address)) is not None:
                 self._desired.setdefault(value, []).append(one)
         for value, rows in self._rows.items():
             # Our own rows that the plan leaves alone count as others' do.
@@ -422,13 +422,13 @@ class Sharing:
 
     def rows(self, address: Address) -> Sequence[Row]:
         """The rows of other manifests, and our other rows, that share the object's values."""
-        value = self._value(address)
+        value = self.value(address)
         same = self._rows.get(value, ()) if value is not None else ()
         return [row for row in same if row.manifest != self._manifest or row.address != address]
 
     def entries(self, address: Address) -> Mapping[str, frozenset[str]]:
         """By field, the entries of a shared object that rows of others list, or other objects of ours want."""
-        value = self._value(address)
+        value = self.value(address)
         if value is None:
             return {}
         theirs = [row.applied for row in self._staying.get(value, ())]
@@ -439,7 +439,7 @@ class Sharing:
                 found[name] = found.get(name, frozenset()) | frozenset(entries(stated))
         return found
 
-    def _value(self, address: Address) -> tuple[str, str] | None:
+    def value(self, address: Address) -> tuple[str, str] | None:
         """What all who share it name: one object, or the one value behind all objects of the kind."""
         kind = self._kinds.get(address.kind)
         if kind is None or not kind.schema.shared:

@@ -22,14 +22,26 @@ class _Content:
     numbers: dict[str, int] = field(default_factory=dict)
     last: int = 0
 
-    def put(self, key: str, document: Mapping[str, Json]) -> int:
+    def get(self, key: str) -> Answer:
+        """One document, with what its next change may be made to depend on."""
+        number = self.numbers.get(key)
+        if number is None:
+            return Answer(404, None, "404", "no such document")
+        return Answer(200, {"_seq_no": number, "_primary_term": 1, "_source": self.documents[key]})
+
+    def take(self, verb: str, about: Mapping[str, Json], document: Mapping[str, Json] | None) -> Mapping[str, Json]:
+        """Write or delete a document on the conditions that `about` states; what became of it."""
+        key = str(about["_id"])
+        number = self.numbers.get(key)
+        if (verb == "create" and number is not None) or about.get("if_seq_no", number) != number:
+            return {"status": 409, "error": {"reason": f"[{key}]: version conflict, it is not as it was seen"}}
+        if document is None:
+            self.documents.pop(key, None)
+            self.numbers.pop(key, None)
+            return {"status": 200}
         self.last += 1
         self.documents[key], self.numbers[key] = document, self.last
-        return self.last
-
-    def drop(self, key: str) -> None:
-        self.documents.pop(key, None)
-        self.numbers.pop(key, None)
+        return {"status": 201, "_seq_no": self.last, "_primary_term": 1}
 
 
 class LedgerFile:
@@ -48,7 +60,7 @@ class LedgerFile:
             if request.operation.endswith("/_search"):
                 return _search(content, request)
             if request.operation.endswith("/_doc/{id}"):
-                return self._one(content or _Content(), request)
+                return (content or _Content()).get(str(request.parameters["id"]))
             if request.operation == "POST /_bulk":
                 return self._bulk(content or _Content(), request)
             if request.operation.endswith("/_mapping"):
@@ -98,39 +110,15 @@ class LedgerFile:
         except OSError as error:
             raise ReconcilerError([self._problem(f"can not be written: {error.strerror}")]) from error
 
-    def _one(self, content: _Content, request: Request) -> Answer:
-        key = str(request.parameters["id"])
-        number = content.numbers.get(key)
-        if request.method == "GET":
-            if number is None:
-                return Answer(404, None, "404", "no such document")
-            return Answer(200, {"_seq_no": number, "_primary_term": 1, "_source": content.documents[key]})
-        wanted = request.query.get("if_seq_no")
-        if (request.query.get("op_type") == "create" and number is not None) or (wanted and wanted != str(number)):
-            return Answer(409, None, "409", "the document was changed")
-        if request.method == "DELETE":
-            content.drop(key)
-        else:
-            assert isinstance(request.body, Mapping)
-            number = content.put(key, _plain(request.body))
-        self._write(content)
-        return Answer(200, {"_seq_no": number, "_primary_term": 1})
-
     def _bulk(self, content: _Content, request: Request) -> Answer:
         lines: Iterator[Any] = iter(request.body if isinstance(request.body, tuple) else ())
+        items: list[Json] = []
         for line in lines:
             ((verb, about),) = line.items()
-            key = str(about.get("_id") or f"history:{content.last + 1:09d}")
-            if verb == "delete":
-                content.drop(key)
-                continue
-            document = _plain(next(lines))
-            if verb == "create" and key in content.documents:
-                refusal: Json = {"status": 409, "error": {"reason": f"version conflict, {key} already exists"}}
-                return Answer(200, {"errors": True, "items": [{"create": refusal}]})
-            content.put(key, document)
+            document = None if verb == "delete" else _plain(next(lines))
+            items.append({verb: {"_id": about["_id"], **content.take(verb, about, document)}})
         self._write(content)
-        return Answer(200, {"errors": False, "items": []})
+        return Answer(200, {"items": items})
 
     def _problem(self, what: str) -> Problem:
         return Problem("ledger-file", f"the ledger file {self._path} {what}", hint="check the path and its permissions")

@@ -197,11 +197,9 @@ def test_nothing_listens(tmp_path: Path) -> None:
 
 
 def test_a_service_that_repeats_the_secret_is_not_repeated(server: Server, tmp_path: Path) -> None:
-    server.answer("/_bulk", {"errors": False, "items": []})
-    server.answer("/reconciler-ledger/_doc", {"_seq_no": 1, "_primary_term": 1})
     echo = {"error": {"root_cause": [{"type": "x", "reason": "Incorrect key sk-secret"}]}, "status": 400}
     server.answer("/_plugins/_ml/connectors/_create", echo, 400)
-    done = run(server, tmp_path, "apply", "--yes", "--debug")
+    done = run(server, tmp_path, "apply", "--yes", "--debug", "--ledger", str(tmp_path / "ledger.json"))
     assert done.returncode == 1
     assert "POST /_plugins/_ml/connectors/_create" in server.written
     assert "Incorrect key ***" in done.stderr

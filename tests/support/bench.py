@@ -11,6 +11,7 @@ from typing import TypeAlias
 from reconciler.canonical.json import Json
 from reconciler.execute import Edge, Report, Result, execute
 from reconciler.kinds import load_kinds
+from reconciler.ledger.lock import Holder, Lock
 from reconciler.manifest.load import (
     AwsTarget,
     Declared,
@@ -150,12 +151,14 @@ class Bench:
     def carry_out(self, runner: Runner, plan: Plan) -> Report:
         """Carry a plan out."""
         self.progress = Seen()
+        holder = Holder("somebody", self._timestamp(), f"{self.name} {self.world.ledger.number()}", manifest=self.name)
         edge = Edge(
             timestamp=self._timestamp,
             new_id=lambda: "ledger-1",
             read_secret=lambda name: self.secrets[name],
             monotonic=lambda: self.world.now,
-            fence=self.world.ledger.number(),
+            lock=Lock(self.name, holder, self.world.ledger.number(), 1),
+            is_gone=lambda holder: False,
         )
         return execute(runner, plan, edge, self.progress)
 

@@ -48,8 +48,8 @@ class Index:
             return {"acknowledged": True}
         if method == "PUT" and not verb:
             return self._create(name, body)
-        if verb.startswith("_doc/"):
-            return self._one(method, name, unquote(verb.removeprefix("_doc/")), query, body)
+        if method == "GET" and verb.startswith("_doc/"):
+            return self._one(name, unquote(verb.removeprefix("_doc/")))
         raise Refused(405, f"Incorrect HTTP method for uri [{path}] and method [{method}]")
 
     def _create(self, name: str, body: Any) -> Doc:
@@ -65,29 +65,24 @@ class Index:
         for line in rest:
             ((verb, about),) = line.items()
             document = None if verb == "delete" else next(rest)
+            number = self._numbers.get(about.get("_id"))
             if verb == "create" and about["_id"] in self.documents:
                 error = {"reason": f"[{about['_id']}]: version conflict, document already exists (current version [1])"}
+                items.append({verb: {"_id": about["_id"], "status": 409, "error": error}})
+            elif about.get("if_seq_no", number) != number:
+                error = {"reason": f"[{about['_id']}]: version conflict, required seqNo [{about['if_seq_no']}]"}
                 items.append({verb: {"_id": about["_id"], "status": 409, "error": error}})
             else:
                 items.append({verb: self._write(about, document)})
         return {"took": 1, "errors": any("error" in item for one in items for item in one.values()), "items": items}
 
-    def _one(self, method: str, name: str, one: str, query: Mapping[str, str], body: Any) -> Doc:
-        """One document by its id, written on conditions: it must not be there, or be as it was seen."""
+    def _one(self, name: str, one: str) -> Doc:
+        """One document by its id."""
         if name != self.name:
             raise Refused(404, f"no such index [{name}]")
-        number = self._numbers.get(one)
-        known = query.get("if_seq_no")
-        if (query.get("op_type") == "create" and number is not None) or (known is not None and known != str(number)):
-            raise Refused(409, f"[{one}]: version conflict, required seqNo [{known}], current [{number}]")
-        if method == "PUT":
-            self._write({"_index": name, "_id": one}, body)
-        elif number is None:
+        if one not in self.documents:
             raise Refused(404, "")
-        found: Doc = {"_id": one, "_seq_no": self._numbers[one], "_primary_term": 1, "found": True}
-        if method == "DELETE":
-            self._write({"_index": name, "_id": one}, None)
-        return {**found, "_source": self.documents[one]} if method == "GET" else found
+        return {"_id": one, "_seq_no": self._numbers[one], "_primary_term": 1, "_source": self.documents[one]}
 
     def _write(self, about: Doc, document: Doc | None) -> Doc:
         if about["_index"] != self.name:
@@ -118,7 +113,7 @@ class Index:
         self._made += 1
         one = about.get("_id", f"made-{self._made}")
         self.documents[one], self._numbers[one] = document, self._made
-        return {"_id": one, "status": 201, "result": "created"}
+        return {"_id": one, "status": 201, "result": "created", "_seq_no": self._made, "_primary_term": 1}
 
     def _search(self, name: str, body: Any) -> Doc:
         if name != self.name:

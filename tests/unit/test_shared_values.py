@@ -4,7 +4,7 @@ from reconciler import references
 from reconciler.canonical.json import Json
 from reconciler.model.change import Action
 from reconciler.model.objects import Address
-from reconciler.model.request import Request
+from reconciler.model.request import Request, Service
 from reconciler.plan.decide import Permissions
 from tests.support.bench import Bench, Sections, actions, desired, kinds, outcome
 from tests.support.domain import LISTS, PREFIX, TRUSTED
@@ -120,3 +120,52 @@ def test_an_entry_that_somebody_overwrote_at_the_same_moment_goes_in_again() -> 
     assert report.succeeded
     assert wrote == ["PUT", "by somebody else"]
     assert world.domain.mappings["ml_full_access"]["users"] == ["bob", "ann"]
+
+
+TURN = "lock:list:role_mappings:ml_full_access"
+
+
+def held_by(world: World, manifest: str) -> None:
+    """Somebody took his turn at the list and was never heard of again."""
+    document: Json = {"type": "lock", "manifest": TURN, "by": "x", "body": {"token": "t", "manifest": manifest}}
+    about: Json = {"index": {"_index": "reconciler-ledger", "_id": TURN}}
+    answer = world.send(Request(Service.LEDGER, "POST /_bulk", body=(about, document)))
+    assert answer.ok
+
+
+def test_a_list_is_changed_in_turn() -> None:
+    world = World()
+    bench = Bench(world)
+    seen: list[bool] = []
+
+    def watch(_number: int, request: Request) -> Fault | None:
+        if request.method in ("PATCH", "PUT") and "rolesmapping" in request.path:
+            seen.append(TURN in world.ledger.documents)
+        return None
+
+    assert bench.apply(mapping(users=["a"]), faults=watch).succeeded
+    assert bench.apply(mapping(users=["b"]), faults=watch).succeeded
+    assert len(seen) > 1
+    assert all(seen)
+    assert TURN not in world.ledger.documents
+
+
+def test_whoever_has_the_turn_is_waited_for_until_his_lease_is_over() -> None:
+    world = World()
+    bench = Bench(world)
+    assert bench.apply(mapping(users=["a"])).succeeded
+    held_by(world, "other")
+    began = world.now
+    assert bench.apply(mapping(users=["b"])).succeeded
+    assert 90.0 <= world.now - began < 100.0
+    assert world.domain.mappings["ml_full_access"]["users"] == ["b"]
+
+
+def test_a_turn_that_a_killed_apply_of_the_same_manifest_had_is_nobodys() -> None:
+    world = World()
+    bench = Bench(world)
+    assert bench.apply(mapping(users=["a"])).succeeded
+    held_by(world, bench.name)
+    began = world.now
+    assert bench.apply(mapping(users=["b"])).succeeded
+    assert world.now - began < 5.0

@@ -1,0 +1,80 @@
+"""Writing to the ledger's index: many documents in one request, each with its own outcome."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from reconciler.canonical.json import Json, canonical_text
+from reconciler.model.request import Request, Service
+from reconciler.model.steps import Failed, Steps, call_all
+
+INDEX = "reconciler-ledger"
+"""The index that holds the ledger."""
+
+Line: TypeAlias = Mapping[str, Json]
+
+_BODY = 5 * 2**20  # bytes of one bulk request
+
+
+def bulk(lines: Sequence[Line]) -> Steps[Mapping[str, Line]]:
+    """Send the lines of a bulk request and return what became of each document, by id.
+
+    Lines that are ready at the same moment go in one request, so that the answer may tell of others' documents too.
+    Failed with `ledger-not-writable` when the request was answered without saying what became of them.
+    https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
+    """
+    answers = yield from call_all(
+        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine="ledger")
+        for body in _bodies(lines)
+    )
+    results: dict[str, Line] = {}
+    for answer in answers:
+        results |= _results(answer.body)
+    own = [one for line in lines for about in line.values() if (one := _id(line, about))]
+    if any(one not in results for one in own):
+        raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
+    return {one: results[one] for one in own}
+
+
+def refusal(result: Line) -> str:
+    """Why a document was not written, or ""."""
+    error = result.get("error")
+    if error is None:
+        return ""
+    return str(error.get("reason")) if isinstance(error, Mapping) else str(error)
+
+
+def conflicts(result: Line) -> bool:
+    """Whether a document was not written because it is not as the writer thought."""
+    return result.get("status") == 409
+
+
+def _id(line: Line, about: Json) -> str:
+    """The id that a line which says what to do is about; "" for the documents, which have more than one field."""
+    return str(about.get("_id", "")) if len(line) == 1 and isinstance(about, Mapping) else ""
+
+
+def _results(body: Json) -> dict[str, Line]:
+    items = body.get("items") if isinstance(body, Mapping) else None
+    found: dict[str, Line] = {}
+    for item in items if isinstance(items, Sequence) else ():
+        for result in item.values() if isinstance(item, Mapping) else ():
+            if isinstance(result, Mapping):
+                found[str(result.get("_id"))] = result
+    return found
+
+
+def _bodies(lines: Sequence[Line]) -> Iterator[tuple[Line, ...]]:
+    """The lines as bodies that are not too long, with each document beside the line that says what to do with it."""
+    body: list[Line] = []
+    size = 0
+    rest = iter(lines)
+    for line in rest:
+        pair = (line,) if "delete" in line else (line, next(rest))
+        length = sum(len(canonical_text(one).encode()) + 1 for one in pair)
+        if body and size + length > _BODY:
+            yield tuple(body)
+            body, size = [], 0
+        body += pair
+        size += length
+    if body:
+        yield tuple(body)
