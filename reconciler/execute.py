@@ -27,6 +27,7 @@ from reconciler.runner import MISREAD, Flow, Outcome, Runner
 _FAIL_FAST = 5.0
 _NEW_ROLE = 120.0
 _NEW_RIGHTS = 60.0
+_FEW = 4  # objects of a kind that are read again one by one, by id; more are read by pages, which may be stale
 
 
 class Status(StrEnum):
@@ -538,51 +539,75 @@ class _Execution:
 
     def _look_again(self, changes: Iterable[Change]) -> dict[Address, str]:
         """Read what was written once more: what is not as planned, by address."""
-        changed = [change for change in changes if change.action not in (Action.NO_OP, Action.FORGET)]
-        flows = [Flow(change.address, self._as_planned(change)) for change in changed]
-        outcomes = self._runner.run_all(flows)
+        groups: dict[Kind, list[Change]] = defaultdict(list)
+        for change in changes:
+            if change.action not in (Action.NO_OP, Action.FORGET):
+                groups[self._kind(change)].append(change)
+        flows: list[Flow[tuple[Address, ...], Mapping[Address, str]]] = []
+        for kind, group in groups.items():
+            parts = [[one] for one in group] if len(group) <= _FEW else [group]
+            flows += [Flow(tuple(one.address for one in part), self._as_planned(kind, part)) for part in parts]
         differing: dict[Address, str] = {}
-        for address, outcome in outcomes.items():
-            if isinstance(outcome.error, NeverHappened):
-                differing[address] = outcome.error.last_seen
-            elif outcome.error is not None:
-                differing[address] = f"could not be read again: {outcome.error}"
+        for addresses, outcome in self._runner.run_all(flows).items():
+            if outcome.error is not None:
+                differing |= dict.fromkeys(addresses, f"could not be read again: {outcome.error}")
+            else:
+                differing |= outcome.value()
         return differing
 
-    def _as_planned(self, change: Change) -> Steps[bool]:
-        kind = self._kind(change)
-        row = self._rows.get(change.address) or change.row
-        fields = _resolved(change, self._attributes) if change.desired else {}
-        sought = Sought(self._name(change), row.id if row else "", frozenset(fields))
-        others = self._sharing.entries(change.address)
+    def _as_planned(self, kind: Kind, changes: Iterable[Change]) -> Steps[Mapping[Address, str]]:
+        """Read objects of a kind until they are as planned: what is not so in the end, and how."""
+        left = {change.address: change for change in changes}
+        seen: dict[Address, str] = {}
 
         def probe() -> Steps[bool | NotYet]:
-            reading = yield from kind.look(sought, self._context.place)
-            if reading.unreadable:
-                raise Failed("unreadable", "; ".join(reading.unreadable.values()))
-            live = next((one for one in reading.lives if not sought.id or one.id == sought.id), None)
-            if change.action is Action.DELETE:
-                return NotYet("it is still there") if live is not None and not kind.schema.shared else True
-            if live is None:
-                return NotYet("it is not there")
-            versions = Versions(
-                fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others
-            )
-            ignore = change.desired.lifecycle.ignore if change.desired else ()
-            found = differences(kind.schema, versions, ignore)
-            if found and kind.schema.shared:
-                # Somebody who wrote the same list whole, at the same moment, took our entries out: they go in again.
-                again = replace(change, live=live, row=row, fields=found)
-                turn = yield from self._turn(change)
-                try:
-                    yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
-                except Exception:
-                    yield from self._end_turn(turn)
-                    raise
-                yield from self._end_turn(turn)
-            return NotYet("differs in " + ", ".join(dotted(one.path) for one in found)) if found else True
+            sought = [self._sought(change) for change in left.values()]
+            place = self._context.place
+            reading = yield from (kind.look(sought[0], place) if len(sought) == 1 else kind.read(sought, place))
+            for one, change in zip(sought, tuple(left.values()), strict=True):
+                if one.id in reading.unreadable:
+                    raise Failed("unreadable", reading.unreadable[one.id])
+                named = (live for live in reading.lives if kind.key(live.name) == kind.key(one.name))
+                known = (live for live in reading.lives if live.id == one.id)
+                seen[change.address] = yield from self._differing(change, next(known if one.id else named, None))
+                if not seen[change.address]:
+                    del left[change.address]
+            return NotYet("; ".join(dict.fromkeys(seen[address] for address in left))) if left else True
 
-        return (yield from until(f"{change.address} as planned", probe, patience=20))
+        listed = str(next(iter(left))) if len(left) == 1 else f"{len(left):,} {kind.name}"
+        with suppress(NeverHappened):
+            yield from until(f"{listed} as planned", probe, patience=20)
+        return {address: seen[address] for address in left}
+
+    def _sought(self, change: Change) -> Sought:
+        row = self._rows.get(change.address) or change.row
+        fields = change.desired.fields if change.desired else ()
+        return Sought(self._name(change), row.id if row else "", frozenset(fields))
+
+    def _differing(self, change: Change, live: Live | None) -> Steps[str]:
+        """What is not as planned in an object that was read again, or ""."""
+        kind = self._kind(change)
+        row = self._rows.get(change.address) or change.row
+        if change.action is Action.DELETE:
+            return "it is still there" if live is not None and not kind.schema.shared else ""
+        if live is None:
+            return "it is not there"
+        fields = _resolved(change, self._attributes) if change.desired else {}
+        others = self._sharing.entries(change.address)
+        versions = Versions(fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others)
+        ignore = change.desired.lifecycle.ignore if change.desired else ()
+        found = differences(kind.schema, versions, ignore)
+        if found and kind.schema.shared:
+            # Somebody who wrote the same list whole, at the same moment, took our entries out: they go in again.
+            again = replace(change, live=live, row=row, fields=found)
+            turn = yield from self._turn(change)
+            try:
+                yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
+            except Exception:
+                yield from self._end_turn(turn)
+                raise
+            yield from self._end_turn(turn)
+        return "differs in " + ", ".join(dotted(one.path) for one in found) if found else ""
 
     def _record(self, results: Iterable[Result], differing: Mapping[Address, str]) -> None:
         """One document of history. That it can not be written changes nothing of what was done."""

@@ -22,6 +22,10 @@ MARK = "reconciler:manifest"
 """The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
 
 _GONE = frozenset({"NoSuchEntity"})
+_ONE_BY_ONE = 2
+"""Roles that are asked for by name, in four requests each; listing costs two, and more by every thousand roles that an
+account has, each of which takes the SDK longer than a request."""
+
 _ATTACHED = 10
 _INLINE = 10_240
 _INLINE_HINT = "a role may have 10,240 characters of them; attach managed policies instead"
@@ -54,8 +58,13 @@ class IamRoles(Kind):
     )  # fmt: skip
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        wanted = {one.name.casefold(): one.name for one in sought}
+        if len(wanted) <= _ONE_BY_ONE:
+            few = yield from _each(list(wanted.values()))
+            # What is not there by that name may be by one of another case, which only a listing shows.
+            if len(few.lives) == len(wanted):
+                return few
         # Two listings carry everything: the details have policies and tags, the list description and session length.
-        wanted = {one.name.casefold() for one in sought}
         details, listed = yield from _pages(
             [
                 Request(Service.IAM, "GetAccountAuthorizationDetails", {"Filter": ["Role"], "MaxItems": 1000}),
@@ -67,24 +76,7 @@ class IamRoles(Kind):
         return Reading(tuple(_live({**about.get(str(role["RoleName"]), {}), **role}) for role in roles))
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
-        name = {"RoleName": sought.name}
-        role, inline, attached = yield from _pages(
-            [
-                Request(Service.IAM, operation, name, expect=_GONE)
-                for operation in ("GetRole", "ListRolePolicies", "ListAttachedRolePolicies")
-            ]
-        )
-        if role[0].missing or inline[0].missing or attached[0].missing:
-            return Reading()
-        names = [str(one) for answer in inline for one in _names(answer)]
-        documents = yield from call_all(
-            Request(Service.IAM, "GetRolePolicy", {**name, "PolicyName": one}, expect=_GONE) for one in names
-        )
-        found = _body(role[0])["Role"]
-        assert isinstance(found, Mapping)
-        policies: list[Json] = [_body(document) for document in documents if not document.missing]
-        attachments: list[Json] = [*_items(attached, "AttachedPolicies")]
-        return Reading((_live({**found, "RolePolicyList": policies, "AttachedManagedPolicies": attachments}),))
+        return (yield from _each([sought.name]))
 
     def create(self, work: Work) -> Steps[Made]:
         fields = work.fields
@@ -212,6 +204,37 @@ class IamRoles(Kind):
         if not place.account_id or not isinstance(path, str):
             return {}
         return {"arn": f"arn:{place.partition}:iam::{place.account_id}:role{path}{name}"}
+
+
+def _each(names: Sequence[str]) -> Steps[Reading]:
+    """Roles by their names, each with everything on it."""
+    asked = [
+        Request(Service.IAM, operation, {"RoleName": name}, expect=_GONE)
+        for name in names
+        for operation in ("GetRole", "ListRolePolicies", "ListAttachedRolePolicies")
+    ]
+    answers = yield from _pages(asked)
+    found = {
+        name: answers[start : start + 3]
+        for name, start in zip(names, range(0, len(asked), 3), strict=True)
+        if not any(pages[0].missing for pages in answers[start : start + 3])
+    }
+    inline = [(name, str(one)) for name, (_, pages, _) in found.items() for page in pages for one in _names(page)]
+    documents = yield from call_all(
+        Request(Service.IAM, "GetRolePolicy", {"RoleName": name, "PolicyName": one}, expect=_GONE)
+        for name, one in inline
+    )
+    policies: dict[str, list[Json]] = {name: [] for name in found}
+    for (name, _), document in zip(inline, documents, strict=True):
+        if not document.missing:
+            policies[name].append(_body(document))
+    lives = []
+    for name, (role, _, attached) in found.items():
+        about = _body(role[0])["Role"]
+        assert isinstance(about, Mapping)
+        attachments: list[Json] = [*_items(attached, "AttachedPolicies")]
+        lives.append(_live({**about, "RolePolicyList": policies[name], "AttachedManagedPolicies": attachments}))
+    return Reading(tuple(lives))
 
 
 def _pages(requests: Sequence[Request]) -> Steps[list[list[Answer]]]:

@@ -317,3 +317,25 @@ def test_a_namesake_of_somebody_else_is_not_taken_for_what_a_killed_apply_made()
     assert outcome(bench.apply(edited)) == []
     assert outcome(bench.destroy()) == []
     assert list(world.domain.connectors.documents) == [theirs]
+
+
+def test_many_objects_are_read_again_together() -> None:
+    world = World(search=0.5, deploy=0.5)
+    bench = Bench(world)
+    sections = chains(*range(1, 9))
+    assert outcome(bench.apply(sections)) == []
+    alone = [request.path for request in bench.exchange.log if request.operation == "GET /_plugins/_ml/connectors/{id}"]
+    assert alone == []
+
+    def meddle(_number: int, _request: Request) -> Fault | None:
+        for one in world.domain.connectors.documents.values():
+            if one["name"] == "c3":
+                one["description"] = "somebody else's"
+        return None
+
+    edited = {
+        **sections,
+        "connectors": {name: {**one, "description": "new"} for name, one in sections["connectors"].items()},
+    }
+    report = bench.apply(edited, faults=meddle)
+    assert outcome(report) == ["connectors.c3: differs in description"]
