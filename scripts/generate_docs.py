@@ -180,6 +180,12 @@ def _ownership(kind: Kind) -> str:
             "the plan stops and offers "
             "`--adopt`. An object with another manifest's mark is refused."
         )
+    if not kind.schema.server_made_ids:
+        return (
+            "It is known by its name, and is the manifest's where the ledger says so. An object of the same name "
+            "that the ledger does not know is not touched: the plan stops and offers `--adopt`. What the service "
+            "keeps for itself (reserved, static, hidden) is refused."
+        )
     return (
         "It is known by the id the service made, which the ledger keeps: names may repeat. An object of the "
         "same name that the ledger does "
@@ -371,6 +377,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
             f"{_grants(signed.to_write)[1]}<br>(the security role `ml_full_access` has them: map the role's ARN to it)",
         ),
     ]
+    secured = " or ".join(f"`{name}`" for name, kind in kinds.items() if kind.to_read.security_rest)
     parts = [
         "# Permissions",
         "Four identities take part. Each needs its own grants, and most failures of the chain are a grant given "
@@ -378,7 +385,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         "a cluster of one's own only the second table counts.",
         "**Reading the Security REST API needs the security role `all_access` or `security_manager`.** There is "
         "no read-only "
-        "permission for it. A manifest with `role_mappings` needs it for `plan` already.",
+        f"permission for it. A manifest with {secured} needs it for `plan` already.",
         "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML "
         "Commons, "
         "`ml_full_access` all of them, `all_access` everything in this page.",

@@ -11,7 +11,7 @@ from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import Membership, entries
-from reconciler.model.objects import Live, Sought
+from reconciler.model.objects import Address, Desired, Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, NotYet, Steps, call, until
 
@@ -72,6 +72,10 @@ class RoleMappings(Kind):
                     yield Fault("wrong-value", path, "an IAM user is not a backend role", "write it under `users`")
                 elif name == "users" and _ROLE.match(entry):
                     yield Fault("wrong-value", path, "an IAM role is not a user", "write it under `backend_roles`")
+
+    def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
+        """The role itself, where the manifest declares it."""
+        yield Address("security_roles", desired.address.name)
 
     def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
         if request.operation == f"GET {_ONE}":

@@ -102,11 +102,16 @@ class Rule:
         if self.compare == "casefold" and isinstance(value, str):
             return value.casefold()
         if isinstance(value, Mapping):
-            return {key: self.member(key).canonical(member) for key, member in value.items()}
+            forms = {key: self.member(key).canonical(one) for key, one in value.items()}
+            return {key: form for key, form in forms.items() if not self.member(key).is_default(form)}
         if isinstance(value, Sequence) and not isinstance(value, str):
             members = [self.items.canonical(member) for member in value]
             return members if self.ordered else _as_set(members)
         return value
+
+    def is_default(self, form: Value) -> bool:
+        """Whether the canonical form `form` says what saying nothing does."""
+        return self.has_default and form == self.canonical(self.default)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ def lockout(plan: Plan) -> Iterator[Problem]:
     for change in plan.pending:
         if change.address.kind == "role_mappings":
             yield from _unmapped(plan, change)
+        elif change.address.kind == "security_roles" and change.action is Action.DELETE:
+            yield from _unroled(plan, change)
         elif change.action in (Action.DELETE, Action.REPLACE) and _is_caller(plan, change):
             yield _problem(change, f"it is the role you are ({plan.context.caller.arn})")
 
@@ -34,6 +36,12 @@ def _unmapped(plan: Plan, change: Change) -> Iterator[Problem]:
     gone = sorted({str(field.before) for field in change.fields if field.after is None and field.before in selves})
     if gone:
         yield _problem(change, f"{gone[0]}, which is you, would lose {change.address.name}")
+
+
+def _unroled(plan: Plan, change: Change) -> Iterator[Problem]:
+    roles = plan.context.caller.roles
+    if change.address.name in roles and "all_access" not in roles:
+        yield _problem(change, f"{plan.context.caller.user}, which is you, would lose what it allows")
 
 
 def _is_caller(plan: Plan, change: Change) -> bool:

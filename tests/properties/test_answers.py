@@ -35,7 +35,8 @@ CHAIN: Sections = {
         },
     },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
-    "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}},
+    "security_roles": {"asks": {"cluster_permissions": ["cluster:admin/opensearch/ml/predict"]}},
+    "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {
         "one": {
             "protocol": "aws_sigv4",

@@ -150,7 +150,8 @@ def test_one_request_that_goes_wrong(world: World, sections: Sections, data: st.
 SMALL: Sections = {
     "iam_roles": {"signer": {"assume_role_policy_document": trust(CALLER), "tags": {"team": "x"}}},
     "cluster_settings": {"ml": {"plugins.ml_commons.trusted_connector_endpoints_regex": ["^https://api1.test/.*$"]}},
-    "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.signer.arn}"]}},
+    "security_roles": {"asks": {"cluster_permissions": ["cluster:admin/opensearch/ml/predict"]}},
+    "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.signer.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {
         "c": {
             "protocol": "http",

@@ -35,6 +35,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
             one = {
                 "iam_roles": _role_drifts,
                 "cluster_settings": _settings_drifts,
+                "security_roles": _security_drifts,
                 "role_mappings": _mapping_drifts,
                 "connectors": _connector_drifts,
                 "model_groups": _group_drifts,
@@ -70,6 +71,23 @@ def _settings_drifts(world: World, _name: str, fields: Mapping[str, Any]) -> Ite
     for key in fields.keys() - {TRUSTED}:
         other = "true" if key.endswith("node") else "11"
         yield key, partial(persistent.update, {key: other})
+
+
+def _security_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    role = world.domain.roles[name]
+    yield "cluster_permissions", lambda: role["cluster_permissions"].append("cluster_all")
+    indices = {"index_patterns": ["*"], "fls": [], "masked_fields": [], "allowed_actions": ["read"]}
+    yield "index_permissions", lambda: role["index_permissions"].append(indices)
+    yield (
+        "tenant_permissions",
+        role["tenant_permissions"].clear
+        if fields.get("tenant_permissions")
+        else lambda: role["tenant_permissions"].append(
+            {"tenant_patterns": ["*"], "allowed_actions": ["kibana_all_write"]}
+        ),
+    )
+    if "description" in fields:
+        yield "description", lambda: role.update(description="theirs")
 
 
 def _mapping_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -192,6 +210,7 @@ def test_two_manifests_share_lists_and_leave_them_one_by_one(world: World, secti
     mappings = {
         name: {key: value for key, value in mapping.items() if key == "users"} | {"backend_roles": ["arn:both"]}
         for name, mapping in shared["role_mappings"].items()
+        if name not in sections["security_roles"]
     }
     settings = {"all": {TRUSTED: [one for fields in shared["cluster_settings"].values() for one in fields[TRUSTED]]}}  # type: ignore[union-attr]
     both: Sections = {"cluster_settings": settings, "role_mappings": mappings}

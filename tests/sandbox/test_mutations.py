@@ -37,7 +37,20 @@ cluster_settings:
     plugins.ml_commons.only_run_on_ml_node: false
     plugins.ml_commons.native_memory_threshold: 95
     plugins.ml_commons.trusted_connector_endpoints_regex: ['^https://models\\.example\\.com/.*$']
+security_roles:
+  mutated:
+    description: as stated
+    cluster_permissions: [cluster_monitor]
+    index_permissions:
+      - index_patterns: ["m-*"]
+        dls: '{ "term": { "a": 1 } }'
+        fls: [a]
+        masked_fields: [b]
+        allowed_actions: [read]
+    tenant_permissions:
+      - { tenant_patterns: [t], allowed_actions: [kibana_all_read] }
 role_mappings:
+  mutated: { users: [ann] }
   ml_read_access:
     backend_roles: [readers]
     users: [ann]
@@ -68,6 +81,14 @@ models:
     rate_limiter: { limit: "100", unit: MINUTES }
 """
 MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
+ROLE = "/_plugins/_security/api/roles/mutated"
+ENTRY: dict[str, Any] = {
+    "index_patterns": ["m-*"],
+    "dls": '{ "term": { "a": 1 } }',
+    "fls": ["a"],
+    "masked_fields": ["b"],
+    "allowed_actions": ["read"],
+}
 TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
 ANY = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
@@ -102,6 +123,10 @@ def member(field: str) -> Callable[[Bed], Any]:
     return domain("PATCH", MAPPING, [{"op": "add", "path": f"/{field}", "value": ["somebody else"]}])
 
 
+def allowed(field: str, value: Any) -> Mutation:
+    return field, domain("PATCH", ROLE, [{"op": "add", "path": f"/{field}", "value": value}])
+
+
 def persistent(**values: Any) -> Callable[[Bed], Any]:
     named = {f"plugins.ml_commons.{key}": value for key, value in values.items()}
     return domain("PUT", "/_cluster/settings", {"persistent": named})
@@ -124,6 +149,16 @@ SETTINGS: list[Mutation] = [
         "plugins.ml_commons.trusted_connector_endpoints_regex",
         persistent(trusted_connector_endpoints_regex=["^https://bedrock-runtime\\..*$"]),
     ),
+]
+SECURITY: list[Mutation] = [
+    allowed("description", "by hand"),
+    allowed("cluster_permissions", ["cluster_monitor", "cluster_all"]),
+    allowed("index_permissions", [{**ENTRY, "index_patterns": ["*"]}]),
+    allowed("index_permissions", [{**ENTRY, "dls": ""}]),
+    allowed("index_permissions", [{**ENTRY, "fls": []}]),
+    allowed("index_permissions", [{**ENTRY, "masked_fields": []}]),
+    allowed("index_permissions", [{**ENTRY, "allowed_actions": ["read", "write"]}]),
+    allowed("tenant_permissions", [{"tenant_patterns": ["t"], "allowed_actions": ["kibana_all_write"]}]),
 ]
 MAPPINGS: list[Mutation] = [
     *((field, member(field)) for field in ("backend_roles", "users", "hosts", "and_backend_roles")),
@@ -164,6 +199,7 @@ MODELS: list[Mutation] = [
 KINDS = {
     "iam_roles.role": ROLES,
     "cluster_settings.ml": SETTINGS,
+    "security_roles.mutated": SECURITY,
     "role_mappings.ml_read_access": MAPPINGS,
     "connectors.idle": CONNECTORS,
     "model_groups.group": GROUPS,

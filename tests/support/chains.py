@@ -86,6 +86,22 @@ def _settings(number: int) -> Fields:
     return st.fixed_dictionaries({f"ml{number}": st.fixed_dictionaries({TRUSTED: endpoints}, optional=own)})
 
 
+def _security_roles(number: int) -> Fields:
+    actions = st.lists(st.sampled_from(["read", "search", "get"]), unique=True, min_size=1)
+    indices = st.fixed_dictionaries(
+        {"index_patterns": st.just([f"i{number}-*"]), "allowed_actions": actions},
+        optional={"dls": st.just(""), "fls": st.lists(st.sampled_from(["a", "~b"]), unique=True)},
+    )
+    tenants = st.just({"tenant_patterns": ["t"], "allowed_actions": ["kibana_all_read"]})
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "cluster_permissions": st.lists(st.sampled_from(["cluster_monitor", "cluster_composite_ops"]), unique=True),
+        "index_permissions": st.lists(indices, max_size=2),
+        "tenant_permissions": st.lists(tenants, max_size=1),
+        "description": words,
+    }
+    return st.fixed_dictionaries({f"asks{number}": st.fixed_dictionaries({}, optional=optional)})
+
+
 def _connectors(number: int) -> Fields:
     sigv4 = {
         "protocol": st.just("aws_sigv4"),
@@ -143,6 +159,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
         for kind, strategy in (
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
+            ("security_roles", _security_roles(number)),
             ("connectors", _connectors(number)),
             ("model_groups", _groups(number)),
             ("models", _models(number)),
@@ -155,6 +172,9 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
         )
     )
     sections["role_mappings"] = {"ml_full_access": mapping}
+    sections["role_mappings"].update(
+        draw(st.dictionaries(st.just("asks1"), st.just({"users": ["asker"], "backend_roles": ["arn:reader"]})))
+    )
     sections["role_mappings"].update(
         draw(
             st.dictionaries(
@@ -193,6 +213,8 @@ def worlds(draw: st.DrawFn) -> World:
         domain.persistent[TRUSTED] = draw(st.lists(st.sampled_from(entries), unique=True, min_size=1))
     if draw(flags):
         domain.persistent[f"{PREFIX}only_run_on_ml_node"] = draw(st.sampled_from(["true", "false"]))
+    if draw(flags):
+        world.domain.roles["theirs"] = {**world.domain.roles["readall"], "reserved": False}
     if draw(flags):
         add_foreign_chain(world)
     world.made.clear()

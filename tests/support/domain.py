@@ -1,8 +1,9 @@
-"""An OpenSearch domain in memory: cluster settings, role mappings, ML Commons, as the real one was seen to answer.
+"""An OpenSearch domain in memory: settings, security roles, role mappings, ML Commons, as the real one answers.
 
 https://docs.opensearch.org/latest/ml-commons-plugin/api/index/
 """
 
+import copy
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ DEFAULTS: Mapping[str, Any] = {
     f"{PREFIX}jvm_heap_memory_threshold": "85",
 }
 ROLES = ("all_access", "ml_full_access", "ml_read_access", "readall", "kibana_server")
+"""The roles that are there from the beginning."""
+PERMISSIONS = ("cluster_permissions", "index_permissions", "tenant_permissions")
 LISTS = ("hosts", "users", "backend_roles", "and_backend_roles")
 ADMIN = "admin"
 _CLIENT_CONFIG: Mapping[str, Any] = {
@@ -92,6 +95,7 @@ class Domain:
     def __init__(self, has_role: Callable[[str], bool], delays: Delays) -> None:
         self.delays = delays
         self.persistent: dict[str, Any] = {}
+        self.roles: dict[str, Doc] = {name: {**_role({}), "reserved": True} for name in ROLES}
         self.mappings: dict[str, Doc] = {"all_access": _mapping({"backend_roles": [ADMIN]})}
         self.connectors = Collection("connector-", delays)
         self.groups = Collection("group-", delays)
@@ -115,6 +119,8 @@ class Domain:
             return self._settings(method, query, body)
         if parts[:4] == ["_plugins", "_security", "api", "rolesmapping"]:
             return self._security(method, parts[4:], body)
+        if parts[:4] == ["_plugins", "_security", "api", "roles"]:
+            return self._security_roles(method, parts[4:], body)
         if parts[:2] == ["_plugins", "_ml"]:
             self._admit(identity, method, parts)
             return self._ml(method, parts[2:], query, body, now)
@@ -175,7 +181,7 @@ class Domain:
     def _put_mapping(self, name: str, body: Any) -> Doc:
         if not body:
             raise Refused(400, "Request body required for this action.")
-        if name not in ROLES:
+        if name not in self.roles:
             raise Refused(404, f"role '{name}' not found.")
         if self.mappings.get(name, {}).get("reserved"):
             raise Refused(403, f"Resource '{name}' is reserved.")
@@ -187,7 +193,7 @@ class Domain:
         after = dict(self.mappings)
         for one in operations:
             name, *rest = one["path"].lstrip("/").split("/")
-            if name not in ROLES:
+            if name not in self.roles and one["op"] != "remove":
                 raise Refused(404, f"role '{name}' not found.")
             if rest:
                 if name not in after:
@@ -198,6 +204,35 @@ class Domain:
             else:
                 after[name] = _mapping(one["value"])
         self.mappings = after
+        return {"status": "OK", "message": "Resource updated."}
+
+    # security roles
+
+    def _security_roles(self, method: str, rest: Sequence[str], body: Any) -> Doc:
+        if rest or method not in ("GET", "PATCH"):
+            raise Refused(405, f"Incorrect HTTP method for uri [/roles] and method [{method}]")
+        return self.roles if method == "GET" else self._patch_roles(body)
+
+    def _patch_roles(self, operations: Any) -> Doc:
+        """All operations or none of them. Removing what is not there is nothing."""
+        after = copy.deepcopy(self.roles)
+        for one in operations:
+            name, *rest = [part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]]
+            if after.get(name, {}).get("reserved"):
+                raise Refused(403, f"Resource '{name}' is reserved.")
+            if one["op"] == "remove" and not rest:
+                after.pop(name, None)
+            elif one["op"] != "add" or len(rest) > 1:
+                raise Refused(400, f"Unsupported operation {one['op']} {one['path']}")
+            elif rest and name not in after:
+                raise Refused(400, f'Missing field "{name}"')
+            elif not one["value"] and not rest:
+                raise Refused(400, "Request body required for this action.")
+            else:
+                after[name] = _role({**after[name], rest[0]: one["value"]} if rest else one["value"])
+        if after == self.roles:
+            return {"status": "OK", "message": "No updates required"}
+        self.roles = after
         return {"status": "OK", "message": "Resource updated."}
 
     def _admit(self, identity: str | None, method: str, parts: Sequence[str]) -> None:
@@ -392,6 +427,16 @@ class Domain:
 def _mapping(body: Doc) -> Doc:
     described = {"description": body["description"]} if "description" in body else {}
     return {**{name: list(body.get(name, [])) for name in LISTS}, "reserved": False, "hidden": False, **described}
+
+
+def _role(body: Doc) -> Doc:
+    unknown = body.keys() - {*PERMISSIONS, "description", "reserved", "hidden", "static"}
+    if unknown:
+        raise Refused(400, "Invalid configuration")
+    about: Doc = {"description": body["description"]} if "description" in body else {}
+    lists: Doc = {name: list(body.get(name, [])) for name in PERMISSIONS}
+    lists["index_permissions"] = [{"fls": [], "masked_fields": [], **entry} for entry in lists["index_permissions"]]
+    return {"reserved": False, "hidden": False, **about, **lists, "static": False}
 
 
 def _patched(mapping: Doc, operations: Sequence[Doc]) -> Doc:

@@ -56,12 +56,15 @@ class World:
 
     def send(self, request: Request) -> Answer:
         """Carry one request out. It must hold plain JSON only: a template that was not filled in is a TypeError."""
+        roles = len(self.domain.roles)
         try:
             found = self._answer(request)
         except Refused as refusal:
             return Answer(refusal.status, {"error": refusal.reason}, refusal.code, refusal.reason)
         if request.operation in _MAKES and "reconciler-proof-" not in str(request.body):
             self.made[_MAKES[request.operation]] += 1
+        if len(self.domain.roles) > roles:
+            self.made["security_roles"] += len(self.domain.roles) - roles
         return Answer(200, json.loads(json.dumps(found)))
 
     def _answer(self, request: Request) -> Doc:
@@ -94,6 +97,11 @@ class World:
             name: {key: sorted(value) if isinstance(value, list) else value for key, value in mapping.items()}
             for name, mapping in domain.mappings.items()
         }
+        security = {
+            name: {key: _set(value) if isinstance(value, list) else value for key, value in role.items()}
+            | {"description": role.get("description", "")}
+            for name, role in domain.roles.items()
+        }
         settings = {
             key: sorted(value) if isinstance(value, list) else value for key, value in domain.persistent.items()
         }
@@ -102,7 +110,10 @@ class World:
             for kind, collection in _collections(domain).items()
         }
         found: Json = json.loads(
-            json.dumps({"roles": roles, "settings": settings, "mappings": mappings, **objects}, sort_keys=True)
+            json.dumps(
+                {"roles": roles, "security": security, "settings": settings, "mappings": mappings, **objects},
+                sort_keys=True,
+            )
         )
         return found
 
@@ -131,6 +142,7 @@ class World:
         """How many objects there are by kind."""
         found = Counter({kind: len(collection) for kind, collection in _collections(self.domain).items()})
         found["iam_roles"] = len(self.account.roles)
+        found["security_roles"] = len(self.domain.roles)
         return found
 
 
@@ -161,5 +173,14 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
+def _set(value: Any) -> Any:
+    """Lists whose order and repetitions say nothing in one form, at every depth, without queries that are empty."""
+    if isinstance(value, dict):
+        return {key: _set(member) for key, member in value.items() if (key, member) != ("dls", "")}
+    if isinstance(value, list):
+        return [json.loads(text) for text in sorted({_text(_set(member)) for member in value})]
+    return value
+
+
 def _text(value: Any) -> str:
-    return json.dumps(value)
+    return json.dumps(value, sort_keys=True)

@@ -17,6 +17,7 @@ TEMPLATE = Template(("a", Reference("connectors", "c", "id")))
     [
         ("iam_roles", "role_name", False, False, False, {"role_name", "path"}),
         ("cluster_settings", "", False, True, False, set()),
+        ("security_roles", "", False, False, False, set()),
         ("role_mappings", "", False, True, False, set()),
         ("connectors", "name", True, False, True, {"protocol"}),
         ("model_groups", "name", True, False, False, set()),
@@ -64,6 +65,9 @@ def test_service_names() -> None:
         ({"patternProperties": {"^x": {"compare": "string"}}}, {"x1": 1, "y1": 1}, {"x1": "1", "y1": 1}),
         ({"additionalProperties": {"compare": "string"}}, {"a": 1}, {"a": "1"}),
         ({"items": {"compare": "casefold"}, "insertionOrder": False}, ["A", "a"], ["a"]),
+        ({"properties": {"n": {"default": ""}, "m": {"default": [], "insertionOrder": False}}}, {"n": "", "m": []}, {}),
+        ({"properties": {"n": {"default": True, "compare": "string"}}}, {"n": "true"}, {}),
+        ({"properties": {"n": {"default": "a"}}}, {"n": "b", "m": "a"}, {"n": "b", "m": "a"}),
     ],
 )
 def test_canonical_forms(rule: Mapping[str, Json], value: Json, form: Json) -> None:
