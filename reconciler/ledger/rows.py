@@ -119,7 +119,7 @@ def create(ledger: Ledger) -> Steps[Ledger]:
         raise Failed("ledger-not-writable", made.reason)
     (_, document) = _identity(ledger)
     try:
-        yield from _bulk([{"create": {"_index": INDEX, "_id": "identity"}}, document])
+        yield from _bulk([[{"create": {"_index": INDEX, "_id": "identity"}}, document]])
     except Failed as refusal:
         if "version conflict" not in refusal.reason:
             raise
@@ -133,31 +133,60 @@ def upgrade(ledger: Ledger) -> Steps[Ledger]:
     mapping = _DEFINITION["mappings"]
     yield from call(Request(Service.LEDGER, f"PUT /{INDEX}/_mapping", body=mapping))
     upgraded = replace(ledger, version=VERSION)
-    yield from _bulk(_identity(upgraded))
+    yield from _bulk([_identity(upgraded)])
     return upgraded
+
+
+def readdressed(ledger: Ledger, moves: Mapping[Address, Address]) -> Ledger:
+    """The ledger with our rows under the addresses that they have now.
+
+    `moves` leads from every address that was left to where its object is now, those left last first. A row that is
+    there already under the new address stays: what is under the old one is another object then, or the same whose
+    old row was not removed any more. Nothing is written: rows that differ from the ledger's own are `outdated`.
+    """
+    rows = dict(ledger.rows)
+    for old, new in moves.items():
+        row, there = rows.get(old), rows.get(new)
+        if row is not None and (there is None or _same(there, row)):
+            del rows[old]
+            rows[new] = replace(there or row, address=new, moved_from=old, outdated=True)
+    texts = {str(old): str(new) for old, new in moves.items()}
+    for address, row in list(rows.items()):
+        depends_on = tuple(sorted({texts.get(text, text) for text in row.depends_on}))
+        if any(text in texts for text in row.depends_on):
+            rows[address] = replace(row, depends_on=depends_on, outdated=True)
+    return replace(ledger, rows=rows)
+
+
+def _same(one: Row, other: Row) -> bool:
+    """Whether two rows are about one object: by its id, and without ids by all that is theirs in what is shared."""
+    if one.id or other.id:
+        return one.id == other.id
+    return bool(one.applied) and (one.applied, one.prior) == (other.applied, other.prior)
 
 
 def write(rows: Iterable[Row], fence: int = 0) -> Steps[None]:
     """Write rows. Rows that are written at the same moment go in one request.
 
-    `fence` is the number of the writer's lock: what comes late from an earlier holder is refused by the service.
-    Failed with `lock-lost` when somebody with a later lock wrote the row. 0 stands for no lock.
+    One that moved leaves its old address in the request that brings it to the new one. `fence` is the number of the
+    writer's lock: what comes late from an earlier holder is refused by the service. Failed with `lock-lost` when
+    somebody with a later lock wrote the row. 0 stands for no lock.
     """
-    lines: list[Line] = []
-    for row in rows:
-        lines += [{"index": _about(row, fence)}, _document(row)]
-    yield from _bulk(lines)
+    yield from _bulk(
+        [{"index": _about(row, row.address, fence)}, _document(row), *_removals(row, [row.moved_from], fence)]
+        for row in rows
+    )
 
 
 def remove(row: Row, fence: int = 0) -> Steps[None]:
-    """Remove a row; `fence` as in `write`."""
-    yield from _bulk([{"delete": _about(row, fence)}])
+    """Remove a row, wherever the ledger has it; `fence` as in `write`."""
+    yield from _bulk([_removals(row, [row.address, row.moved_from], fence)])
 
 
 def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     """Write what one apply did. `at` is ISO 8601 in UTC, `by` the caller's ARN or user name."""
     document = {"type": "history", "manifest": manifest, "at": at, "by": by, "body": body}
-    yield from _bulk([{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document])
+    yield from _bulk([[{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document]])
 
 
 def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
@@ -174,16 +203,23 @@ def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
 
 def rebind(ledger: Ledger) -> Steps[None]:
     """Say that the ledger belongs to the cluster it is on now, as after a restore from a snapshot."""
-    yield from _bulk(_identity(ledger))
+    yield from _bulk([_identity(ledger)])
 
 
-def _bulk(lines: Sequence[Line]) -> Steps[None]:
-    bodies = list(_bodies(lines))
+def _bulk(entries: Iterable[Sequence[Line]]) -> Steps[None]:
+    """Carry out the lines of all entries; those of one entry go in one request."""
+    bodies = list(_bodies(entries))
     answers = yield from call_all(
         Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine="ledger")
         for body in bodies
     )
-    own = [str(about.get("_id")) for line in lines for about in line.values() if isinstance(about, Mapping)]
+    own = [
+        str(about.get("_id"))
+        for body in bodies
+        for line in body
+        for about in line.values()
+        if isinstance(about, Mapping)
+    ]
     for answer in answers:
         failed = answer.body.get("errors") if isinstance(answer.body, Mapping) else None
         if failed is False:
@@ -199,18 +235,16 @@ def _bulk(lines: Sequence[Line]) -> Steps[None]:
                 raise Failed("ledger-not-writable", errors[one])
 
 
-def _bodies(lines: Sequence[Line]) -> Iterator[tuple[Line, ...]]:
-    """The lines as bodies that are not too long, with each document beside the line that says what to do with it."""
+def _bodies(entries: Iterable[Sequence[Line]]) -> Iterator[tuple[Line, ...]]:
+    """The entries' lines as bodies that are not too long."""
     body: list[Line] = []
     size = 0
-    rest = iter(lines)
-    for line in rest:
-        pair = (line,) if "delete" in line else (line, next(rest))
-        length = sum(len(canonical_text(one).encode()) + 1 for one in pair)
+    for entry in entries:
+        length = sum(len(canonical_text(one).encode()) + 1 for one in entry)
         if body and size + length > _BODY:
             yield tuple(body)
             body, size = [], 0
-        body += pair
+        body += entry
         size += length
     if body:
         yield tuple(body)
@@ -253,14 +287,14 @@ def _errors(body: Json) -> Iterator[tuple[str, str]]:
                 yield str(result.get("_id")), str(error.get("reason"))
 
 
-def _about(row: Row, fence: int) -> Line:
-    about: Line = {"_index": INDEX, "_id": _key(row)}
+def _about(row: Row, address: Address, fence: int) -> Line:
+    about: Line = {"_index": INDEX, "_id": f"row:{row.manifest}:{address}"}
     # https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     return {**about, "version": fence, "version_type": "external_gte"} if fence else about
 
 
-def _key(row: Row) -> str:
-    return f"row:{row.manifest}:{row.address}"
+def _removals(row: Row, addresses: Iterable[Address | None], fence: int) -> list[Line]:
+    return [{"delete": _about(row, address, fence)} for address in addresses if address is not None]
 
 
 def _document(row: Row) -> Line:
