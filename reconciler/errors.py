@@ -104,6 +104,10 @@ CODES: dict[str, Code] = {
         "A variable has no declaration or no value.", "Declare it, or give it with --var or --var-file."
     ),
     "unset-environment": Code("An environment variable that the manifest reads is not set.", "Set it."),
+    "bad-move": Code(
+        "An entry of `moved` does not fit the objects that are declared.",
+        "Correct its addresses, or remove it.",
+    ),
     "reference-cycle": Code("Objects refer to each other in a circle.", "Break the circle at one of the places shown."),
     "secret-not-allowed": Code(
         "A secret stands in a field that the service shows back.", "Use `${secret.x}` in write-only fields only."

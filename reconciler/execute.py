@@ -506,6 +506,7 @@ class _Execution:
             lifecycle=change.desired.lifecycle,
             intent=_cleaning(change, made.id),
             applied_at=self._edge.timestamp(),
+            moved_from=change.moved_from,
         )
         yield from ledger_store.write([fresh], self._edge.fence)
         self._rows[change.address] = fresh

@@ -12,7 +12,6 @@ from types import FrameType
 import typer
 
 from reconciler import diagnosis, execute
-from reconciler import ledger as ledger_store
 from reconciler import verify as verification
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
@@ -31,6 +30,7 @@ from reconciler.model.request import Request, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
 from reconciler.plan import saved as saved_plans
 from reconciler.plan.decide import decide
+from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.settle import settled
 from reconciler.plan.survey import Question, introduce, survey
@@ -78,7 +78,7 @@ def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bo
             output.note(f"Saved to {out}. Run `reconciler apply {out}` to carry it out.")
     if made.errored:
         raise typer.Exit(1)
-    if detailed and made.pending:
+    if detailed and made.shown:
         raise typer.Exit(2)
 
 
@@ -230,7 +230,7 @@ def _print_plan(made: Plan, session: Session, output: Output, calls: bool) -> No
         return
     output.line(as_text.heading(made))
     output.line(as_text.reading(made, session.requests, session.seconds))
-    if made.pending:
+    if made.shown:
         output.line()
         output.lines(as_text.changes(made))
         output.line()
@@ -258,15 +258,15 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         if output.is_json:
             output.data(_NOTHING_DONE)
         return
-    if output.is_json and not job.yes and made.pending:
+    if output.is_json and not job.yes and made.shown:
         raise ReconcilerError([Problem("usage", "--json shows no plan to confirm", hint="give --yes with --json")])
     # Nothing is written before somebody agreed, the ledger included; where there is one, the lock comes first.
-    agreed = job.yes or not made.pending or (not made.context.ledger.id and _confirm(made))
+    agreed = job.yes or not made.shown or (not made.context.ledger.id and _confirm(made))
     made = execute.with_ledger(session.writer, made, sessions.new_id)
     caller = made.context.caller.arn or made.context.caller.user
     with lease(session, output, caller or "somebody", job.lock_timeout) as held:
         # Another apply may have ended between our look and our lock; what it did stands in the ledger.
-        now = session.reader.run(ledger_store.read(made.context.manifest.name))
+        now = session.reader.run(read_ledger(made.context.manifest, made.context.kinds))
         if now != made.context.ledger:
             output.note("Another apply ended just now: planned again.")
         latest = job.plan() if now != made.context.ledger else made
@@ -276,7 +276,7 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
             if not output.is_json:
                 _print_plan(made, session, output, calls=False)
             _stop_if_errored(made, output)
-            agreed = job.yes or not made.pending
+            agreed = job.yes or not made.shown
         if not agreed:
             _confirm(made)
         began = session.seconds

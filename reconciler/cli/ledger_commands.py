@@ -16,6 +16,7 @@ from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import lock as locks
 from reconciler.model.kind import Place
+from reconciler.plan.moves import read_ledger
 from reconciler.plan.survey import find_cluster
 from reconciler.runner import Flow
 
@@ -47,7 +48,7 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
     subject = sessions.subject(load, known)
     wanted = [sessions.address(text) for text in addresses]
     with opened(subject, load, common, output) as session:
-        ledger = session.reader.run(ledger_store.read(subject.manifest.name))
+        ledger = session.reader.run(read_ledger(subject.manifest, known))
         unknown = [one for one in wanted if one not in ledger.rows or one.kind not in known]
         if unknown:
             hint = "see `reconciler show` for what is there"

@@ -1,6 +1,6 @@
 """Writing to the ledger's index: many documents in one request, each with its own outcome."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconciler.canonical.json import Json, canonical_text
@@ -15,21 +15,22 @@ Line: TypeAlias = Mapping[str, Json]
 _BODY = 5 * 2**20  # bytes of one bulk request
 
 
-def bulk(lines: Sequence[Line]) -> Steps[Mapping[str, Line]]:
-    """Send the lines of a bulk request and return what became of each document, by id.
+def bulk(entries: Iterable[Sequence[Line]]) -> Steps[Mapping[str, Line]]:
+    """Carry out the lines of all entries, those of one entry in one request; what became of each document, by id.
 
     Lines that are ready at the same moment go in one request, so that the answer may tell of others' documents too.
     Failed with `ledger-not-writable` when the request was answered without saying what became of them.
     https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     """
+    bodies = list(_bodies(entries))
     answers = yield from call_all(
         Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine="ledger")
-        for body in _bodies(lines)
+        for body in bodies
     )
     results: dict[str, Line] = {}
     for answer in answers:
         results |= _results(answer.body)
-    own = [one for line in lines for about in line.values() if (one := _id(line, about))]
+    own = [one for body in bodies for line in body for about in line.values() if (one := _id(line, about))]
     if any(one not in results for one in own):
         raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
     return {one: results[one] for one in own}
@@ -63,18 +64,16 @@ def _results(body: Json) -> dict[str, Line]:
     return found
 
 
-def _bodies(lines: Sequence[Line]) -> Iterator[tuple[Line, ...]]:
-    """The lines as bodies that are not too long, with each document beside the line that says what to do with it."""
+def _bodies(entries: Iterable[Sequence[Line]]) -> Iterator[tuple[Line, ...]]:
+    """The entries' lines as bodies that are not too long."""
     body: list[Line] = []
     size = 0
-    rest = iter(lines)
-    for line in rest:
-        pair = (line,) if "delete" in line else (line, next(rest))
-        length = sum(len(canonical_text(one).encode()) + 1 for one in pair)
+    for entry in entries:
+        length = sum(len(canonical_text(one).encode()) + 1 for one in entry)
         if body and size + length > _BODY:
             yield tuple(body)
             body, size = [], 0
-        body += pair
+        body += entry
         size += length
     if body:
         yield tuple(body)

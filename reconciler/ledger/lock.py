@@ -96,7 +96,7 @@ def renew(lock: Lock) -> Steps[Lock]:
 def release(lock: Lock) -> Steps[None]:
     """Give the lock back. That somebody else has it by now is no error."""
     about: Line = {"_index": INDEX, "_id": _id(lock.name), **_known(lock.seq_no, lock.primary_term)}
-    result = (yield from bulk([{"delete": about}]))[_id(lock.name)]
+    result = (yield from bulk([[{"delete": about}]]))[_id(lock.name)]
     if refusal(result) and not conflicts(result):
         raise Failed("ledger-not-writable", refusal(result))
 
@@ -125,7 +125,7 @@ def _write(name: str, holder: Holder, verb: str, condition: Line) -> Steps[Lock 
     """Write the lock's document on a condition; None when the condition does not hold."""
     document: Line = {"type": "lock", "manifest": name, "at": holder.since, "by": holder.who, "body": holder.body()}
     about: Line = {"_index": INDEX, "_id": _id(name), **condition}
-    result = (yield from bulk([{verb: about}, document]))[_id(name)]
+    result = (yield from bulk([[{verb: about}, document]]))[_id(name)]
     if conflicts(result):
         # An answer that was lost may have been ours: then the document has our token.
         seen = yield from look(name)

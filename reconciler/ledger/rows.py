@@ -113,7 +113,7 @@ def create(ledger: Ledger) -> Steps[Ledger]:
         raise Failed("ledger-not-writable", made.reason)
     (_, document) = _identity(ledger)
     try:
-        yield from _write([{"create": {"_index": INDEX, "_id": "identity"}}, document])
+        yield from _write([[{"create": {"_index": INDEX, "_id": "identity"}}, document]])
     except Failed as refusal:
         if "version conflict" not in refusal.reason:
             raise
@@ -127,31 +127,60 @@ def upgrade(ledger: Ledger) -> Steps[Ledger]:
     mapping = _DEFINITION["mappings"]
     yield from call(Request(Service.LEDGER, f"PUT /{INDEX}/_mapping", body=mapping))
     upgraded = replace(ledger, version=VERSION)
-    yield from _write(_identity(upgraded))
+    yield from _write([_identity(upgraded)])
     return upgraded
+
+
+def readdressed(ledger: Ledger, moves: Mapping[Address, Address]) -> Ledger:
+    """The ledger with our rows under the addresses that they have now.
+
+    `moves` leads from every address that was left to where its object is now, those left last first. A row that is
+    there already under the new address stays: what is under the old one is another object then, or the same whose
+    old row was not removed any more. Nothing is written: rows that differ from the ledger's own are `outdated`.
+    """
+    rows = dict(ledger.rows)
+    for old, new in moves.items():
+        row, there = rows.get(old), rows.get(new)
+        if row is not None and (there is None or _same(there, row)):
+            del rows[old]
+            rows[new] = replace(there or row, address=new, moved_from=old, outdated=True)
+    texts = {str(old): str(new) for old, new in moves.items()}
+    for address, row in list(rows.items()):
+        depends_on = tuple(sorted({texts.get(text, text) for text in row.depends_on}))
+        if any(text in texts for text in row.depends_on):
+            rows[address] = replace(row, depends_on=depends_on, outdated=True)
+    return replace(ledger, rows=rows)
+
+
+def _same(one: Row, other: Row) -> bool:
+    """Whether two rows are about one object: by its id, and without ids by all that is theirs in what is shared."""
+    if one.id or other.id:
+        return one.id == other.id
+    return bool(one.applied) and (one.applied, one.prior) == (other.applied, other.prior)
 
 
 def write(rows: Iterable[Row], fence: int = 0) -> Steps[None]:
     """Write rows. Rows that are written at the same moment go in one request.
 
-    `fence` is the number of the writer's lock: what comes late from an earlier holder is refused by the service.
-    Failed with `lock-lost` when somebody with a later lock wrote the row. 0 stands for no lock.
+    One that moved leaves its old address in the request that brings it to the new one. `fence` is the number of the
+    writer's lock: what comes late from an earlier holder is refused by the service. Failed with `lock-lost` when
+    somebody with a later lock wrote the row. 0 stands for no lock.
     """
-    lines: list[Line] = []
-    for row in rows:
-        lines += [{"index": _about(row, fence)}, _document(row)]
-    yield from _write(lines)
+    yield from _write(
+        [{"index": _about(row, row.address, fence)}, _document(row), *_removals(row, [row.moved_from], fence)]
+        for row in rows
+    )
 
 
 def remove(row: Row, fence: int = 0) -> Steps[None]:
-    """Remove a row; `fence` as in `write`."""
-    yield from _write([{"delete": _about(row, fence)}])
+    """Remove a row, wherever the ledger has it; `fence` as in `write`."""
+    yield from _write([_removals(row, [row.address, row.moved_from], fence)])
 
 
 def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     """Write what one apply did. `at` is ISO 8601 in UTC, `by` the caller's ARN or user name."""
     document = {"type": "history", "manifest": manifest, "at": at, "by": by, "body": body}
-    yield from _write([{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document])
+    yield from _write([[{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document]])
 
 
 def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
@@ -168,12 +197,12 @@ def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
 
 def rebind(ledger: Ledger) -> Steps[None]:
     """Say that the ledger belongs to the cluster it is on now, as after a restore from a snapshot."""
-    yield from _write(_identity(ledger))
+    yield from _write([_identity(ledger)])
 
 
-def _write(lines: Sequence[Line]) -> Steps[None]:
+def _write(entries: Iterable[Sequence[Line]]) -> Steps[None]:
     """Write documents. Failed when one of them could not be written."""
-    for result in (yield from bulk(lines)).values():
+    for result in (yield from bulk(entries)).values():
         reason = refusal(result)
         if reason and conflicts(result) and "the one provided" in reason:
             raise Failed("lock-lost", f"a later apply wrote the ledger meanwhile: {reason}")
@@ -208,14 +237,14 @@ def _partial(body: Json) -> bool:
     return bool(failed) or (isinstance(body, Mapping) and body.get("timed_out") is True)
 
 
-def _about(row: Row, fence: int) -> Line:
-    about: Line = {"_index": INDEX, "_id": _key(row)}
+def _about(row: Row, address: Address, fence: int) -> Line:
+    about: Line = {"_index": INDEX, "_id": f"row:{row.manifest}:{address}"}
     # https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     return {**about, "version": fence, "version_type": "external_gte"} if fence else about
 
 
-def _key(row: Row) -> str:
-    return f"row:{row.manifest}:{row.address}"
+def _removals(row: Row, addresses: Iterable[Address | None], fence: int) -> list[Line]:
+    return [{"delete": _about(row, address, fence)} for address in addresses if address is not None]
 
 
 def _document(row: Row) -> Line:

@@ -11,6 +11,8 @@ from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.manifest.check import check
 from reconciler.manifest.document import Document, Path
 from reconciler.manifest.events import parse
+from reconciler.manifest.moves import Moved
+from reconciler.manifest.moves import problems as move_problems
 from reconciler.manifest.schema import Schemas
 from reconciler.manifest.source import merge_problems, read_source
 from reconciler.manifest.templates import Reference, Template, Value, references
@@ -19,7 +21,8 @@ from reconciler.manifest.variables import PASSWORD, Inputs, Resolver, Variable, 
 _LINE_START = re.compile(r"^[\s{\"']*(\w+)[\"']?\s*:", re.MULTILINE)
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _ENGINE_KEYS = frozenset({"adopt", "lifecycle", "depends_on"})
-_OF_ALL_FILES = frozenset({"no-manifest", "unknown-variable", "unknown-reference"})
+_ADDRESS = re.compile(r"[a-z_]+\..+")
+_OF_ALL_FILES = frozenset({"no-manifest", "unknown-variable", "unknown-reference", "bad-move"})
 """Codes of problems that a file which could not be read may have caused."""
 
 
@@ -154,6 +157,7 @@ class Manifest:
     secrets: Mapping[str, SecretSource]
     verify: tuple[Query, ...]
     files: tuple[str, ...]
+    moved: tuple[Moved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,8 @@ def load(paths: Sequence[str], schemas: Schemas, inputs: Inputs) -> Manifest:
     problems += resolver.problems
     problems += _misplaced_references(files, schemas)
     problems += _conflicts(files, schemas)
+    moved = [one for file in files for one in _moved(file)]
+    problems += move_problems(moved, _declared(files, schemas), list(schemas.kinds))
     names = [file.value["manifest"] for file in files if "manifest" in file.value]
     if not names:
         problems.append(_nameless(paths, files))
@@ -246,7 +252,7 @@ def _files(paths: Sequence[str]) -> Iterable[tuple[FilePath, bool]]:
 
 def _is_foreign(keys: Iterable[str], schemas: Schemas) -> bool:
     """Whether a file of a folder is clearly no manifest: none of its keys is a top-level key of ours, nor nearly."""
-    ours = {"manifest", "target", "variables", "secrets", "verify", *schemas.kinds}
+    ours = {"manifest", "target", "variables", "secrets", "verify", "moved", *schemas.kinds}
     return not any(key in ours or get_close_matches(key, ours, 1, 0.8) for key in keys)
 
 
@@ -371,7 +377,29 @@ def _manifest(name: str, files: Sequence[_Loaded], schemas: Schemas) -> Manifest
         secrets,
         tuple(query for file in files for query in _queries(file)),
         tuple(file.document.file for file in files),
+        tuple(one for file in files for one in _moved(file)),
     )
+
+
+def _declared(files: Iterable[_Loaded], schemas: Schemas) -> dict[str, Position]:
+    """Where every object is declared, by address."""
+    return {
+        f"{kind}.{name}": place
+        for file in files
+        for kind in schemas.kinds
+        for name, _, place in file.document.members((kind,))
+    }
+
+
+def _moved(file: _Loaded) -> Iterable[Moved]:
+    """The entries of `moved` that are of its form; what is wrong with the others is said by the schema."""
+    stated = file.value.get("moved")
+    for index, entry in enumerate(stated if isinstance(stated, Sequence) and not isinstance(stated, str) else ()):
+        old, new = _mapping(entry).get("from"), _mapping(entry).get("to")
+        if isinstance(old, str) and isinstance(new, str) and _ADDRESS.match(old) and _ADDRESS.match(new):
+            path = ("moved", index)
+            places = file.document.value_position((*path, "from")), file.document.value_position((*path, "to"))
+            yield Moved(old, new, address_of(path), *places)
 
 
 def _objects(file: _Loaded, schemas: Schemas) -> Iterable[Declared]:

@@ -75,6 +75,11 @@ class Change:
         return self.desired.position if self.desired else None
 
     @property
+    def moved_from(self) -> Address | None:
+        """The address the object had before, where the manifest moved it and the ledger does not know it yet."""
+        return self.row.moved_from if self.row and self.desired else None
+
+    @property
     def changed_fields(self) -> frozenset[str]:
         """The top-level fields that differ."""
         return frozenset(change.field for change in self.fields)

@@ -67,7 +67,8 @@ class Row:
     `applied` are the fields as last applied (secrets as references); `prior` are, for shared objects, the
     values found there before the first apply, or None when the object did not exist; `fingerprints` maps a
     secret's name to its salted hash; `lifecycle` is what the manifest said of its end; `intent` is what was
-    about to be done when nothing was heard since.
+    about to be done when nothing was heard since. `moved_from` is the address under which the ledger still has it where
+    the manifest moved it; `outdated` says that the ledger has it otherwise, so that it has to be written.
     """
 
     address: Address
@@ -82,6 +83,8 @@ class Row:
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     intent: Mapping[str, Json] | None = None
     applied_at: str = ""
+    moved_from: Address | None = None
+    outdated: bool = False
 
     @property
     def meant(self) -> Mapping[str, Json]:

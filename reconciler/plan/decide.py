@@ -7,6 +7,7 @@ from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences, replacement
 from reconciler.errors import Problem, Severity
 from reconciler.manifest.load import Lifecycle
+from reconciler.manifest.moves import ends
 from reconciler.manifest.templates import Reference, Template, Value, references
 from reconciler.model.change import Action, Change, FieldChange
 from reconciler.model.kind import Kind, Place, Reading
@@ -49,8 +50,9 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     wanted = [row for row in gone if permissions.only is None or row.address in permissions.only]
     sharing = Sharing(context, survey.desired.values(), [row.address for row in wanted])
     decision = _Decision(survey, permissions, attributes, edges, sharing)
-    changes = [decision.change(survey.desired[address]) for address in ordered(edges)]
-    removals = {row.address: decision.removal(row) for row in wanted}
+    changes = [_with_move(decision.change(survey.desired[address])) for address in ordered(edges)]
+    moves = ends(context.manifest.moved)
+    removals = {row.address: _without_move(decision.removal(row), moves) for row in wanted}
     back = _removal_edges(removals, context.ledger.rows.values())
     removed = [removals[address] for address in ordered(back) if address in removals]
     plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
@@ -58,6 +60,19 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     found += [] if permissions.max_deletes is None else too_many_deletes(plan, permissions.max_deletes)
     found += [] if permissions.allow_lockout else lockout(plan)
     return replace(plan, problems=found)
+
+
+def _with_move(change: Change) -> Change:
+    if change.moved_from is None:
+        return change
+    return replace(change, notes=(f"moved from {change.moved_from}", *change.notes))
+
+
+def _without_move(change: Change, moves: Mapping[str, str]) -> Change:
+    new = moves.get(str(change.address))
+    if new is None:
+        return change
+    return replace(change, notes=(f"not moved to {new}, which is another object", *change.notes))
 
 
 def recorded(fields: Mapping[str, Value]) -> Mapping[str, Json]:
@@ -360,7 +375,7 @@ class _Decision:
         )
 
     def _outdated(self, desired: Desired, live: Live, row: Row | None) -> bool:
-        if row is None or row.intent is not None or row.id != live.id:
+        if row is None or row.outdated or row.intent is not None or row.id != live.id:
             return True
         if not all(is_known(_named(value)) for value in desired.fields.values()):
             return True

@@ -75,6 +75,11 @@ class Plan:
         return [change for change in self.changes if change.action is not Action.NO_OP]
 
     @property
+    def shown(self) -> Sequence[Change]:
+        """What a plan shows: the pending changes, and objects whose address changed and nothing else."""
+        return [change for change in self.changes if change.action is not Action.NO_OP or change.moved_from]
+
+    @property
     def work(self) -> Sequence[Change]:
         """What an apply has to carry out: the pending changes, and rows of the ledger that are out of date."""
         return [change for change in self.changes if change.action is not Action.NO_OP or change.record]
@@ -83,6 +88,11 @@ class Plan:
     def counts(self) -> Mapping[Action, int]:
         """How many changes there are of each action."""
         return Counter(change.action for change in self.changes)
+
+    @property
+    def moved(self) -> int:
+        """How many objects have another address than before."""
+        return sum(change.moved_from is not None for change in self.changes)
 
     @property
     def widening(self) -> int:

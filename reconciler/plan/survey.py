@@ -13,6 +13,7 @@ from reconciler.model.kind import Kind, Place, Reading
 from reconciler.model.objects import Address, Desired, Sought
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, Steps, call
+from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Caller, Cluster, Context
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
@@ -78,7 +79,7 @@ def introduce(runner: Runner, question: Question) -> Context:
         flows.append(Flow("caller", _caller()))
     if target.opensearch is not None:
         flows += [Flow("cluster", find_cluster()), Flow("user", _user())]
-    flows.append(Flow("ledger", ledger_store.read(question.manifest.name)))
+    flows.append(Flow("ledger", read_ledger(question.manifest, question.kinds)))
     outcomes = runner.run_all(flows)
     failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
     if failed:

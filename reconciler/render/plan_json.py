@@ -63,6 +63,7 @@ def _change(plan: Plan, change: Change) -> Json:
     position = change.position
     return {
         "address": str(change.address),
+        **({"previous_address": str(change.moved_from)} if change.moved_from else {}),
         "type": change.address.kind,
         "name": change.address.name,
         "position": str(position) if position else None,

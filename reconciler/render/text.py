@@ -38,6 +38,7 @@ VERBS: Mapping[Action, str] = {
 }
 """For each action, the verb of progress lines."""
 
+_MOVED = ("->", "cyan")
 _COLUMN = 48
 _WIDTH = 80
 _SIGNS = ("+ ", "- ", "~ ")
@@ -65,14 +66,14 @@ def reading(plan: Plan, requests: int, seconds: float) -> Text:
 
 
 def changes(plan: Plan) -> Iterator[Text]:
-    """Every pending change with its differences, in order."""
-    for change in plan.pending:
+    """Every change that is shown, with its differences, in order."""
+    for change in plan.shown:
         yield from one_change(plan, change)
 
 
 def one_change(plan: Plan, change: Change) -> Iterator[Text]:
     """The lines of one change: its address and place, why, and field by field what differs."""
-    sign, colour = SIGNS[change.action]
+    sign, colour = _MOVED if change.action is Action.NO_OP else SIGNS[change.action]
     line = Text.assemble(f"{sign:>3} ", (str(change.address), "bold"), style=colour)
     if change.position is not None:
         place = f"{change.position.file}:{change.position.line}"
@@ -105,7 +106,8 @@ def summary(plan: Plan, requests: int, seconds: float) -> Text:
         if not plan.changes:
             return Text("No changes: the manifest has no objects.", "bold")
         objects = f"{unchanged:,} {_plural(unchanged, 'object matches', 'objects match')}"
-        text = f"No changes: {objects} ({requests:,} requests, {seconds:.1f} s)."
+        moved = f", {plan.moved:,} of them at another address than before" if plan.moved else ""
+        text = f"No changes: {objects}{moved} ({requests:,} requests, {seconds:.1f} s)."
         return Text(text, "bold green")
     line = Text.assemble(("Plan: ", "bold"), count(plan.counts), f"; {unchanged:,} unchanged.")
     if plan.widening:
@@ -141,7 +143,9 @@ def applied(report: Report, seconds: float, verdicts: Sequence[Verdict]) -> Text
     }  # fmt: skip
     done = [result for result in report.results if result.status is Status.DONE and result.change.action in words]
     counts = {action: sum(result.change.action is action for result in done) for action in words}
-    text = ", ".join(f"{number:,} {words[action]}" for action, number in counts.items() if number) or "nothing to do"
+    told = [f"{number:,} {words[action]}" for action, number in counts.items() if number]
+    moved = sum(result.status is Status.DONE and result.change.moved_from is not None for result in report.results)
+    text = ", ".join([*told, *([f"{moved:,} moved"] if moved else [])]) or "nothing to do"
     line = Text.assemble(("Applied: ", "bold"), f"{text} in {seconds:.1f} s.")
     if report.succeeded and done:
         checked = sum(result.change.action is not Action.FORGET for result in done)

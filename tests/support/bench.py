@@ -22,6 +22,7 @@ from reconciler.manifest.load import (
     SigV4Auth,
     Target,
 )
+from reconciler.manifest.moves import Moved
 from reconciler.manifest.schema import load_schemas
 from reconciler.manifest.templates import Value, parse
 from reconciler.model.change import Action, Change
@@ -92,9 +93,15 @@ def _lifecycle(stated: Mapping[str, Json]) -> Lifecycle:
     return Lifecycle(on_remove, kept, tuple(str(one) for one in ignore))
 
 
-def manifest(name: str, objects: Sequence[Declared] = (), verify: Sequence[Query] = ()) -> Manifest:
+def manifest(
+    name: str,
+    objects: Sequence[Declared] = (),
+    verify: Sequence[Query] = (),
+    moved: Mapping[str, str] = {},
+) -> Manifest:
     """A manifest of no objects for the world's account and domain."""
-    return Manifest(name=name, target=_TARGET, objects=tuple(objects), secrets={}, verify=tuple(verify), files=())
+    moves = tuple(Moved(old, new) for old, new in moved.items())
+    return Manifest(name, _TARGET, tuple(objects), secrets={}, verify=tuple(verify), files=(), moved=moves)
 
 
 @dataclass
@@ -115,14 +122,15 @@ class Seen:
 class Bench:
     """One manifest's owner. Each call is a process of its own: it knows what the world and its ledger say.
 
-    `secrets` are the values of the manifest's secrets, `queries` what it asks to verify; `exchange` is that of
-    the last call.
+    `secrets` are the values of the manifest's secrets, `queries` what it asks to verify, `moved` addresses that
+    were left, with the new ones; `exchange` is that of the last call.
     """
 
     world: World
     name: str = "chain"
     secrets: Mapping[str, str] = field(default_factory=dict)
     queries: Sequence[Query] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
     exchange: WorldExchange = field(init=False)
     progress: Seen = field(init=False, default_factory=Seen)
 
@@ -170,7 +178,8 @@ class Bench:
         return self.apply({}, permissions, seed=seed)
 
     def _plan(self, runner: Runner, sections: Sections, permissions: Permissions) -> Plan:
-        question = Question(manifest(self.name, verify=self.queries), kinds(), "us-east-1", self.secrets.get)
+        declared = manifest(self.name, verify=self.queries, moved=self.moved)
+        question = Question(declared, kinds(), "us-east-1", self.secrets.get)
         context = introduce(runner, question)
         return decide(survey(runner, question, context, desired(sections)), permissions)
 
