@@ -36,6 +36,9 @@ class Timed(WorldExchange):
 
     seconds = 0.0
 
+    def wake(self) -> None:
+        pass
+
     def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
         began = time.perf_counter()
         try:

@@ -242,6 +242,11 @@ CODES: dict[str, Code] = {
     # the command line
     "usage": Code("The command's options do not fit.", "See `reconciler COMMAND --help`.", "command"),
     "not-confirmed": Code("Nobody confirmed the change.", "Answer `yes`, or give --yes where nobody can.", "command"),
+    "interrupted": Code(
+        "SIGINT or SIGTERM came, and the command ended in good order.",
+        "What was done is told; run the same command again to go on.",
+        "command",
+    ),
     "internal": Code("A fault in the reconciler itself.", "Report it with the output of --debug.", "command"),
     # the sandbox
     "sandbox-java": Code(

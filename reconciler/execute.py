@@ -18,7 +18,7 @@ from reconciler.model.kind import Kind, Made, NotProved, Place, Proof, Work
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
-from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, until
+from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, Stopped, unstopped, until
 from reconciler.plan.decide import Attributes, Sharing, needed, recorded, secrets_of
 from reconciler.plan.plan import Plan
 from reconciler.references import resolve
@@ -51,7 +51,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an apply did, in the plan's order. `differing` says what was not as planned when read again."""
+    """What an apply did, in the plan's order. `differing` says what was not as planned when read again.
+
+    An apply that was `stopped` did not start everything, or did not read everything again.
+    """
 
     results: tuple[Result, ...]
     differing: Mapping[Address, str] = field(default_factory=dict)
@@ -61,7 +64,8 @@ class Report:
     @property
     def succeeded(self) -> bool:
         """Whether everything was done, and is as planned."""
-        return all(result.status is Status.DONE for result in self.results) and not self.differing
+        done = all(result.status is Status.DONE for result in self.results)
+        return done and not self.differing and not self.stopped
 
 
 class Progress(Protocol):
@@ -71,7 +75,7 @@ class Progress(Protocol):
         """Work on a change began."""
 
     def ended(self, result: Result) -> None:
-        """A change is done or failed."""
+        """A change is done or failed, or was stopped before it was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ T = TypeVar("T")
 
 
 def execute(runner: Runner, plan: Plan, edge: Edge, progress: Progress) -> Report:
-    """Carry the plan out. The first error stops what depends on it and nothing else."""
+    """Carry the plan out. The first error stops what depends on it and nothing else.
+
+    Where the runner is asked to stop, changes that wrote something are carried on to their end, and no others.
+    """
     if not plan.work:
         return Report(())
     return _Execution(runner, with_ledger(runner, plan, edge.new_id), edge, progress).run()
@@ -293,7 +300,10 @@ class _Execution:
         seconds = self._edge.monotonic() - self._began.get(address, self._edge.monotonic())
         self._at_work.discard(address.kind)
         following: list[_Phase] = []
-        if outcome.error is not None:
+        if isinstance(outcome.error, Stopped):
+            # An old self that is still there is removed by the next apply.
+            self._results[address] = Result(change, Status.NOT_STARTED if phase == _MAIN else Status.DONE)
+        elif outcome.error is not None:
             self._results[address] = Result(change, Status.FAILED, outcome.error, seconds)
         else:
             self._ended.add(flow.key)
@@ -335,21 +345,27 @@ class _Execution:
         proves = change.action is Action.REPLACE and _beside(kind, change, work)
         if proves and _prover(self._plan, change) is not None:
             self._proofs[address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
-        yield from ledger_store.write([self._intent(change)], self._edge.fence)
         written: list[Request] = []
-        turn = yield from self._turn(change)
+        turn: Lock | None = None
         try:
+            yield from ledger_store.write([self._intent(change)], self._edge.fence)
+            turn = yield from self._turn(change)
             made = yield from _noted(_write(kind, change, work), written)
         except Exception as error:
-            yield from self._end_turn(turn)
+            yield from unstopped(self._end_turn(turn))
             if not written:
-                yield from self._back(change)
+                yield from unstopped(self._back(change))
             elif not (isinstance(error, ServiceFailure) and error.may_have_happened):
-                yield from self._at_rest(change)
+                yield from unstopped(self._at_rest(change))
             raise
-        yield from self._end_turn(turn)
+        yield from unstopped(self._end_turn(turn))
         if proves:
             yield from self._prove(change, made)
+        return (yield from unstopped(self._settle(change, made)))
+
+    def _settle(self, change: Change, made: Made) -> Steps[Made]:
+        """Note in the ledger what was done."""
+        address = change.address
         self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
@@ -550,6 +566,8 @@ class _Execution:
             flows += [Flow(tuple(one.address for one in part), self._as_planned(kind, part)) for part in parts]
         differing: dict[Address, str] = {}
         for addresses, outcome in self._runner.run_all(flows).items():
+            if isinstance(outcome.error, Stopped):
+                continue
             if outcome.error is not None:
                 differing |= dict.fromkeys(addresses, f"could not be read again: {outcome.error}")
             else:
@@ -605,9 +623,9 @@ class _Execution:
             try:
                 yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
             except Exception:
-                yield from self._end_turn(turn)
+                yield from unstopped(self._end_turn(turn))
                 raise
-            yield from self._end_turn(turn)
+            yield from unstopped(self._end_turn(turn))
         return "differs in " + ", ".join(dotted(one.path) for one in found) if found else ""
 
     def _record(self, results: Iterable[Result], differing: Mapping[Address, str]) -> None:
@@ -622,7 +640,7 @@ class _Execution:
         by = self._context.caller.arn or self._context.caller.user
         summary: Json = {"changes": body, "not_as_planned": {str(one): text for one, text in differing.items()}}
         record = ledger_store.record(self._context.manifest.name, self._edge.timestamp(), by, summary)
-        self._runner.run_all([Flow("history", record)])
+        self._runner.run_all([Flow("history", record, to_the_end=True)])
 
 
 def known_attributes(plan: Plan) -> Attributes:
@@ -722,6 +740,8 @@ def _noted(steps: Steps[T], written: list[Request]) -> Steps[T]:
 
 
 def _refused(request: Request, error: Exception) -> bool:
+    if isinstance(error, Stopped):
+        return True
     return isinstance(error, ServiceFailure) and error.request is request and not error.may_have_happened
 
 

@@ -12,10 +12,10 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure, writes
-from reconciler.model.steps import Call, Failed, Pause, Reply, Steps
+from reconciler.model.steps import Call, Failed, Pause, Reply, Steps, Stopped
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -36,6 +36,9 @@ class Exchange(Protocol):
         An outcome is an answer, a `NoAnswer`, or whatever else kept the request from being sent.
         """
 
+    def wake(self) -> None:
+        """Let a `collect` that waits come back, with nothing if need be. Called by handlers of signals too."""
+
 
 class Observer(Protocol):
     """Who wants to know what the runner does."""
@@ -49,6 +52,9 @@ class Observer(Protocol):
     def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
         """A request is sent again after `seconds`."""
 
+    def stopping(self, left: int) -> None:
+        """It was asked to stop; `left` flows have begun to write and go on to their end."""
+
 
 class Silent:
     """An observer that looks away."""
@@ -60,6 +66,9 @@ class Silent:
         pass
 
     def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
+        pass
+
+    def stopping(self, left: int) -> None:
         pass
 
 
@@ -79,10 +88,11 @@ class Outcome(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Flow(Generic[K, T]):
-    """Steps under a key, which tells flows apart in reports."""
+    """Steps under a key, which tells flows apart in reports. `to_the_end`: they go on although it was asked to stop."""
 
     key: K
     steps: Steps[T]
+    to_the_end: bool = False
 
 
 @dataclass
@@ -128,6 +138,8 @@ class _Running:
     missing: int
     error: Exception | None = None
     asked: tuple[str, ...] = ()
+    writes: int = 0  # under way, or carried out for all that is known; those to the ledger apart
+    told: bool = False  # to stop
 
 
 @dataclass
@@ -136,6 +148,17 @@ class _Ticket:
     waiters: tuple[tuple[int, int], ...]  # flow number, index of the request in its call
     first: float = math.inf  # when it was sent first
     tries: int = 0
+
+    @property
+    def flows(self) -> tuple[int, ...]:
+        return tuple(number for number, _ in self.waiters)
+
+
+class _Timer(NamedTuple):
+    due: float
+    order: int  # of two that are due at once
+    flows: tuple[int, ...]  # that wait
+    then: Callable[[], None]
 
 
 class Runner:
@@ -161,6 +184,7 @@ class Runner:
         self._patience = patience
         self._jitter = jitter
         self._stopping = False
+        self._announced = False
         self._reached: set[Service] = set()
 
     def observe(self, observer: Observer) -> None:
@@ -168,8 +192,13 @@ class Runner:
         self._observer = observer
 
     def stop(self) -> None:
-        """Start no further flows; those under way go on to their end."""
+        """Let flows that wrote something go on to their end, and start nothing else.
+
+        All others are told by `Stopped` where they stand, once the requests they have under way are answered; what
+        they do about it they may do to the end. May be called by a handler of signals.
+        """
         self._stopping = True
+        self._exchange.wake()
 
     @property
     def stopping(self) -> bool:
@@ -197,6 +226,11 @@ class Runner:
         """Drive flows; `done` is told of each end and returns the flows that may start now."""
         _Session(self, flows, done).run()
 
+    def _announce_stop(self, left: int) -> None:
+        if not self._announced:
+            self._announced = True
+            self._observer.stopping(left)
+
     def _count(self, request: Request) -> None:
         self.counts.add(request)
         self._observer.sent(request)
@@ -214,34 +248,63 @@ class _Session:
         self._running: dict[int, _Running] = {}
         self._tickets: dict[int, _Ticket] = {}
         self._ready: dict[str, deque[_Ticket]] = defaultdict(deque)  # by lane
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[_Timer] = []
         self._lanes: dict[str, int] = defaultdict(int)
         self._new: deque[Flow[Any, Any]] = deque(flows)
 
     def run(self) -> None:
         exchange = self._runner._exchange
         while True:
+            if self._runner.stopping:
+                self._cut_short()
             self._start_new()
             self._send_ready()
             if self._new or (not self._tickets and any(self._ready.values())):
                 continue
             if not self._tickets and not self._timers:
                 return
-            due = self._timers[0][0] if self._timers else None
+            due = self._timers[0].due if self._timers else None
             for ticket, outcome in exchange.collect(due):
                 self._receive(ticket, outcome)
-            while self._timers and self._timers[0][0] <= exchange.now():
-                heapq.heappop(self._timers)[2]()
+            while self._timers and self._timers[0].due <= exchange.now():
+                heapq.heappop(self._timers).then()
 
     def _start_new(self) -> None:
         while self._new:
             flow = self._new.popleft()
             number = next(self._numbers)
             self._running[number] = _Running(flow, [], 0)
-            self._advance(number, None)
+            if self._ends(number):
+                self._finish(number, Outcome(error=Stopped()))
+            else:
+                self._advance(number, None)
+
+    def _ends(self, number: int) -> bool:
+        """Whether a flow is still to be told that it was asked to stop."""
+        running = self._running[number]
+        return self._runner.stopping and not (running.writes or running.told or running.flow.to_the_end)
+
+    def _all_end(self, flows: Iterable[int]) -> bool:
+        return all(self._ends(number) for number in flows)
+
+    def _cut_short(self) -> None:
+        """Let flows that are to end wait no longer: neither for a time nor for their turn."""
+        due = [timer for timer in self._timers if self._all_end(timer.flows)]
+        self._timers = [timer for timer in self._timers if not self._all_end(timer.flows)]
+        heapq.heapify(self._timers)
+        for timer in due:
+            timer.then()
+        unsent = [ticket for queue in self._ready.values() for ticket in queue if self._all_end(ticket.flows)]
+        for lane, queue in self._ready.items():
+            self._ready[lane] = deque(ticket for ticket in queue if not self._all_end(ticket.flows))
+        for ticket in unsent:
+            self._fail(ticket, Stopped())
+        self._runner._announce_stop(sum(running.writes > 0 for running in self._running.values()))
 
     def _advance(self, number: int, reply: Reply | Exception | None) -> None:
-        steps = self._running[number].flow.steps
+        running = self._running[number]
+        running.told = running.told or isinstance(reply, Stopped)
+        steps = running.flow.steps
         try:
             if isinstance(reply, Exception):
                 step = steps.throw(reply)
@@ -252,15 +315,17 @@ class _Session:
             return
         except MISREAD as error:
             # The steps took an answer apart, and it was not made as its service documents.
-            labels = ", ".join(self._running[number].asked)
+            labels = ", ".join(running.asked)
             self._finish(number, Outcome(error=_misread(labels, error)))
             return
         except Exception as error:  # whatever else a flow ends with is its outcome, and told as such
             self._finish(number, Outcome(error=error))
             return
-        if isinstance(step, Pause):
-            self._runner._observer.waiting(self._running[number].flow.key, step)
-            self._after(step.seconds, lambda: self._advance(number, Reply((), self._runner._exchange.now())))
+        if self._ends(number):
+            self._advance(number, Stopped())
+        elif isinstance(step, Pause):
+            self._runner._observer.waiting(running.flow.key, step)
+            self._after(step.seconds, (number,), lambda: self._advance(number, Reply((), self._runner._exchange.now())))
         elif step.requests:
             self._call(number, step)
         else:
@@ -304,6 +369,7 @@ class _Session:
         self._tickets[key] = ticket
         ticket.tries += 1
         ticket.first = min(ticket.first, self._runner._exchange.now())
+        self._note(ticket, 1)
         self._runner._count(ticket.request)
         self._runner._exchange.submit(key, ticket.request)
 
@@ -312,6 +378,8 @@ class _Session:
         self._lanes[_lane(ticket.request)[0]] -= 1
         request = ticket.request
         runner = self._runner
+        if not _may_be_done(outcome):
+            self._note(ticket, -1)
         if isinstance(outcome, Answer):
             runner._reached.add(request.service)
             if outcome.ok or outcome.code in request.expect:
@@ -326,13 +394,19 @@ class _Session:
         patience = runner._patience if request.service in runner._reached else min(2.0, runner._patience)
         if reason and now - ticket.first < patience:
             seconds = min(10.0, 0.2 * 2 ** (ticket.tries - 1)) * (0.5 + runner._jitter())
-            for number, _ in ticket.waiters:
+            for number in ticket.flows:
                 runner._observer.retrying(self._running[number].flow.key, request, reason, seconds)
-            self._after(seconds, lambda: self._queue(ticket))
+            self._after(seconds, ticket.flows, lambda: self._queue(ticket))
             return
         answer = outcome if isinstance(outcome, Answer) else None
         text = outcome.reason or (outcome.code if isinstance(outcome, Answer) else "no answer")
         self._fail(ticket, ServiceFailure(request, answer, text))
+
+    def _note(self, ticket: _Ticket, writes_more: int) -> None:
+        """Keep count of what each flow may have written. Its entries in the ledger it takes back itself."""
+        if writes(ticket.request) and ticket.request.service is not Service.LEDGER:
+            for number in ticket.flows:
+                self._running[number].writes += writes_more
 
     def _deliver(self, ticket: _Ticket, answer: Answer) -> None:
         for number, index in ticket.waiters:
@@ -357,8 +431,15 @@ class _Session:
             answers = tuple(one for one in running.answers if one is not None)
             self._advance(number, Reply(answers, self._runner._exchange.now()))
 
-    def _after(self, seconds: float, then: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (self._runner._exchange.now() + seconds, next(self._numbers), then))
+    def _after(self, seconds: float, flows: tuple[int, ...], then: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, _Timer(self._runner._exchange.now() + seconds, next(self._numbers), flows, then))
+
+
+def _may_be_done(outcome: Answer | Exception) -> bool:
+    """Whether what was asked for may have been carried out."""
+    if isinstance(outcome, Answer):
+        return outcome.ok or outcome.status >= 500
+    return isinstance(outcome, NoAnswer) and outcome.lost is not Lost.REFUSED
 
 
 def _misread(labels: str, error: Exception) -> Failed:

@@ -1,13 +1,11 @@
 """What each command does, in the words of the layers below."""
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 import typer
 
@@ -15,6 +13,7 @@ from reconciler import diagnosis, execute
 from reconciler import verify as verification
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
+from reconciler.cli.interrupts import Interrupted
 from reconciler.cli.lease import is_gone, lease
 from reconciler.cli.options import Common, Consent, Load
 from reconciler.cli.output import Output
@@ -43,6 +42,15 @@ _SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
 
 
 _NOTHING_DONE: Json = {"applied": True, "changes": [], "differing": {}, "problems": [], "queries": [], "seconds": 0.0}
+
+_STOPPED = Problem(
+    "interrupted",
+    "stopped before everything was done and read again",
+    hint="run the same command again to go on; nothing needs cleaning up",
+)
+_UNASKED = Problem(
+    "interrupted", "everything was applied, but the test queries were not asked", hint="run `reconciler verify`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +172,21 @@ def show(load: Load, common: Common) -> None:
 def opened(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
     """A session whose figures are written and whose threads are ended, whatever happens."""
     session = Session(subject.manifest, load.ledger, Waits(output))
-    try:
-        yield session
-    except _SERVICE_ERRORS as error:
-        raise ReconcilerError(
-            diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
-        ) from error
-    finally:
-        session.close()
-        if common.stats is not None:
-            _write_stats(session, common.stats, output)
+    ended = session.close
+    with session.interrupts.listening():
+        try:
+            yield session
+        except _SERVICE_ERRORS as error:
+            raise ReconcilerError(
+                diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
+            ) from error
+        except Interrupted:
+            ended = session.leave
+            raise
+        finally:
+            ended()
+            if common.stats is not None:
+                _write_stats(session, common.stats, output)
 
 
 def _write_stats(session: Session, path: Path, output: Output) -> None:
@@ -280,16 +293,23 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         if not agreed:
             _confirm(made)
         began = session.seconds
-        with Progress(output) as progress, _stopping(session):
+        with Progress(output) as progress:
             session.writer.observe(progress)
             edge = Edge(
                 sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone
             )
+            session.interrupts.defer(session.writer.stop)
             report = execute.execute(session.writer, made, edge, progress)
     verdicts: tuple[Verdict, ...] = ()
     if report.succeeded and queries and made.pending:
-        verdicts = verification.verify(session.reader, queries, report.attributes or execute.known_attributes(made))
-    _print_report(made, report, verdicts, output, session.seconds - began)
+        try:
+            session.interrupts.resume()
+            known = report.attributes or execute.known_attributes(made)
+            verdicts = verification.verify(session.reader, queries, known)
+        except Interrupted as interrupted:
+            _print_report(made, report, (), output, session.seconds - began, [_UNASKED])
+            raise Interrupted(interrupted.number, "") from None
+    _print_report(made, report, verdicts, output, session.seconds - began, [_STOPPED] if report.stopped else [])
     if not report.succeeded or not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
 
@@ -301,12 +321,20 @@ def _stop_if_errored(made: Plan, output: Output) -> None:
         raise typer.Exit(1)
 
 
-def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], output: Output, seconds: float) -> None:
+def _print_report(
+    made: Plan,
+    report: Report,
+    verdicts: Sequence[Verdict],
+    output: Output,
+    seconds: float,
+    interruption: Sequence[Problem],
+) -> None:
     problems = [problem for result in report.results if result.error for problem in _result_problems(made, result)]
     problems += [
         Problem("not-as-planned", f"read again, {text}", address=str(address), hint="run plan to see what differs")
         for address, text in report.differing.items()
     ]
+    problems += interruption
     if output.is_json:
         output.data(
             {
@@ -332,7 +360,7 @@ def _print_report(made: Plan, report: Report, verdicts: Sequence[Verdict], outpu
     output.lines(as_text.verdict_lines(verdicts))
     output.problems(problems)
     output.line(as_text.applied(report, seconds, verdicts))
-    if not report.succeeded:
+    if not report.succeeded and not report.stopped:
         output.line("Run the same command again to go on; nothing needs cleaning up.")
 
 
@@ -403,22 +431,11 @@ def _confirm(made: Plan) -> bool:
         hint = "give --yes where nobody can answer"
         raise ReconcilerError([Problem("not-confirmed", "nobody is there to confirm the plan", hint=hint)])
     question = "Make these changes" + (f", {destroys} of them deleting something" if destroys else "")
-    if typer.prompt(f"{question}? Only `yes` does", default="", show_default=False) != "yes":
+    try:
+        answer = typer.prompt(f"{question}? Only `yes` does", default="", show_default=False)
+    except Interrupted:
+        typer.echo(err=True)  # the line of the question is still open
+        raise
+    if answer != "yes":
         raise ReconcilerError([Problem("not-confirmed", "not confirmed", hint="nothing was changed")])
     return True
-
-
-@contextmanager
-def _stopping(session: Session) -> Iterator[None]:
-    """The first SIGINT or SIGTERM lets what is under way come to its end; the second one ends the process."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        session.writer.stop()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -13,7 +13,7 @@ from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import lock as locks
 from reconciler.ledger.lock import Holder, Lock
 from reconciler.model.request import Request, ServiceFailure, writes
-from reconciler.model.steps import Failed, NeverHappened
+from reconciler.model.steps import Failed, NeverHappened, Stopped
 from reconciler.runner import Flow, Runner, anything
 
 _RENEWALS = 10  # in one lease
@@ -67,12 +67,19 @@ class Lease:
 
 @contextmanager
 def lease(session: Session, output: Output, who: str, patience: float) -> Iterator[Lease]:
-    """Hold the lock of the session's manifest. ReconcilerError when somebody else holds it all the time."""
+    """Hold the lock of the session's manifest. ReconcilerError when somebody else holds it all the time.
+
+    It is given back whatever happens; from then on signals are kept until `session.interrupts.resume`.
+    """
     machine, process = _machine(), os.getpid()
     holder = Holder(who, timestamp(), new_id(), machine, process, session.manifest.name)
     keeper = session.keeper
+    session.interrupts.defer(session.writer.stop)
     try:
         lock = session.writer.run(locks.acquire(session.manifest.name, holder, patience, is_gone))
+    except Stopped:
+        session.interrupts.resume()
+        raise
     except NeverHappened as error:
         hint = (
             f"wait with --lock-timeout (after {locks.LEASE:.0f} s without a sign of life the lock is taken over), "
@@ -82,8 +89,10 @@ def lease(session: Session, output: Output, who: str, patience: float) -> Iterat
     held = Lease(keeper, lock)
     session.guard_writes(held.guard)
     try:
+        session.interrupts.resume()
         yield held
     finally:
+        session.interrupts.defer(session.writer.stop)
         session.guard_writes(anything)
         if left := held.end():
             output.note(f"The lock could not be given back ({left}); it is free after {locks.LEASE:.0f} s.")

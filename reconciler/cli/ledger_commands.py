@@ -16,6 +16,7 @@ from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import lock as locks
 from reconciler.model.kind import Place
+from reconciler.model.steps import Stopped
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.survey import find_cluster
 from reconciler.runner import Flow
@@ -57,13 +58,16 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
             )
         _confirm(consent, f"Forget {', '.join(map(str, wanted))}? Nothing is deleted")
         with lease(session, output, "forget", consent.lock_timeout) as held:
+            session.interrupts.defer(session.writer.stop)
             mark = f"{subject.manifest.name}/{ledger.id}"
             outcomes = session.writer.run_all(
                 Flow(one, execute.let_go(known[one.kind], Place(), mark, ledger.rows[one], held.lock.seq_no))
                 for one in wanted
             )
-    for outcome in outcomes.values():
-        outcome.value()
+        for outcome in outcomes.values():
+            if isinstance(outcome.error, Stopped):
+                session.interrupts.check("run the same command again to go on")
+            outcome.value()
     if output.is_json:
         forgotten: Json = [str(one) for one in wanted]
         output.data({"forgotten": forgotten})

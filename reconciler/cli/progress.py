@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.text import Text
 
 from reconciler.cli.output import Output
-from reconciler.execute import Result
+from reconciler.execute import Result, Status
 from reconciler.model.change import Change
 from reconciler.model.objects import Address
 from reconciler.model.request import Request
@@ -26,10 +26,17 @@ class Waits(Silent):
         self._output = output
         self._said: set[str] = set()
 
+    def waiting(self, key: object, pause: Pause) -> None:
+        self._say(pause.waiting_for, f"{pause.waiting_for} ({pause.patience:.0f} s at most)")
+
     def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
-        if request.label not in self._said and seconds > _A_MOMENT:
-            self._said.add(request.label)
-            self._output.note(f"waiting for {request.label}: {reason}")
+        if seconds > _A_MOMENT:
+            self._say(request.label, f"{request.label}: {reason}")
+
+    def _say(self, what: str, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self._output.note(f"waiting for {text}")
 
 
 class Progress:
@@ -62,7 +69,8 @@ class Progress:
 
     def ended(self, result: Result) -> None:
         self._under_way.pop(result.change.address, None)
-        self._output.note(as_text.ended(result))
+        if result.status is not Status.NOT_STARTED:  # those are told in the end
+            self._output.note(as_text.ended(result))
 
     def sent(self, request: Request) -> None:
         pass
@@ -72,6 +80,10 @@ class Progress:
 
     def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
         self._say(key, _WORTH_A_LINE if seconds > 1 else 0.0, f"again in {seconds:.1f} s: {reason} ({request.label})")
+
+    def stopping(self, left: int) -> None:
+        under_way = f"what is under way comes to its end ({left:,})" if left else "nothing is under way"
+        self._output.note(f"Stopping: {under_way}; a second signal ends it at once.")
 
     def _say(self, key: object, waited: float, text: str) -> None:
         address = key[0] if isinstance(key, tuple) else key

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from reconciler.cli.app import app
+from reconciler.cli.interrupts import Interrupted, Interrupts
 from reconciler.cli.options import Common
 from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
@@ -19,13 +20,18 @@ def run(arguments: Sequence[str]) -> int:
     if not given or given in _GROUPS:
         given.append("--help")
     try:
-        result = typer.main.get_command(app).main(args=given, prog_name="reconciler", standalone_mode=False)
+        with Interrupts().listening():
+            result = typer.main.get_command(app).main(args=given, prog_name="reconciler", standalone_mode=False)
     except typer.TyperException as error:
         command = " ".join(["reconciler", *[word for word in given[:2] if word.isalpha()]])
         Output(common).problems([Problem("usage", error.format_message(), hint=f"see `{command} --help`")])
         return 1
-    except (typer.Abort, KeyboardInterrupt):
-        Output(common).problems([Problem("not-confirmed", "interrupted", hint="nothing more was done")])
+    except Interrupted as interrupted:
+        if interrupted.state:
+            Output(common).problems([Problem("interrupted", str(interrupted), hint=interrupted.state)])
+        return interrupted.code
+    except typer.Abort:
+        Output(common).problems([Problem("not-confirmed", "nobody answered", hint="nothing was changed")])
         return 1
     except ReconcilerError as error:
         Output(common).problems(error.problems, error if common.debug else None)

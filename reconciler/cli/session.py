@@ -14,6 +14,7 @@ from typing import Any
 
 from reconciler import lint, references
 from reconciler.canonical.json import Json
+from reconciler.cli.interrupts import Interrupts
 from reconciler.cli.options import Load
 from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.kinds import load_kinds
@@ -98,6 +99,7 @@ class Session:
     ledger_file: Path | None = None
     observer: Observer | None = None
     started: float = field(default_factory=time.monotonic)
+    interrupts: Interrupts = field(default_factory=Interrupts)
     _guard: Callable[[Request], None] = anything
     _kept: Any = None
 
@@ -155,9 +157,16 @@ class Session:
 
     def close(self) -> None:
         """End the threads that send requests."""
-        for exchange in (self.__dict__.get("_exchange"), self._kept):
-            if exchange is not None:
-                exchange.close()
+        for exchange in self._exchanges():
+            exchange.close()
+
+    def leave(self) -> None:
+        """End without waiting for answers that nobody wants any more."""
+        for exchange in self._exchanges():
+            exchange.leave()
+
+    def _exchanges(self) -> list[Any]:
+        return [one for one in (self.__dict__.get("_exchange"), self._kept) if one is not None]
 
     def write_stats(self, path: Path) -> None:
         """Write what the command cost: requests by service and operation, wall and CPU seconds, peak memory in MiB."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from reconciler.canonical.json import Json
 from reconciler.ledger.bulk import INDEX, Line, bulk, conflicts, refusal
 from reconciler.model.request import Request, Service
-from reconciler.model.steps import Failed, NeverHappened, Pause, Steps, call
+from reconciler.model.steps import Failed, NeverHappened, Pause, Steps, Stopped, call
 
 LEASE = 150.0
 """Seconds after which a lock that was not renewed is free. Longer than any request may take."""
@@ -65,6 +65,19 @@ def acquire(
     `is_gone` says of a holder that he will not come back. The ledger's index has to be there. `lease` is after how
     many seconds a lock that was not renewed is free. Raises NeverHappened when somebody holds the lock all the time.
     """
+    try:
+        return (yield from _acquire(name, holder, patience, is_gone, lease))
+    except Stopped:
+        # It may have been given to us in an answer that was lost.
+        seen = yield from look(name)
+        if seen is not None and seen.holder.token == holder.token:
+            yield from release(Lock(name, holder, seen.seq_no, seen.primary_term))
+        raise
+
+
+def _acquire(
+    name: str, holder: Holder, patience: float, is_gone: Callable[[Holder], bool], lease: float
+) -> Steps[Lock]:
     began: float | None = None
     waited, unmoved, moved_at, pause = 0.0, -1, 0.0, 0.2
     while True:

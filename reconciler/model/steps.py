@@ -51,6 +51,13 @@ class NeverHappened(Exception):
         self.last_seen = last_seen
 
 
+class Stopped(Exception):
+    """Thrown into steps, once, by whoever drives them: they are to end, for they wrote nothing yet but to the ledger.
+
+    What they were about to do was not done. What they do about it is done to the end.
+    """
+
+
 class Failed(Exception):
     """The service did what it was asked, and it did not work out. `code` is a problem's code."""
 
@@ -73,6 +80,24 @@ def call_all(requests: Iterable[Request]) -> Steps[tuple[Answer, ...]]:
         return ()
     reply = yield Call(wanted)
     return reply.answers
+
+
+def unstopped(steps: Steps[T]) -> Steps[T]:
+    """Steps that are carried out although they are told to stop."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                reply = yield step
+            except Stopped:
+                continue
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 @dataclass(frozen=True, slots=True)

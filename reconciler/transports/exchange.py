@@ -32,7 +32,7 @@ class Threads:
         self._transports = transports
         self._read_secret = read_secret
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="request")
-        self._outcomes: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[tuple[int, Answer | Exception] | None] = queue.SimpleQueue()
 
     def now(self) -> float:
         return time.monotonic()
@@ -48,11 +48,18 @@ class Threads:
             return []
         while not self._outcomes.empty():
             found.append(self._outcomes.get_nowait())
-        return found
+        return [outcome for outcome in found if outcome is not None]
+
+    def wake(self) -> None:
+        self._outcomes.put(None)  # which may interrupt itself, as handlers of signals do
 
     def close(self) -> None:
         """Wait for requests under way and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def leave(self) -> None:
+        """Send nothing more, and wait for nobody."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _outcome(self, request: Request) -> Answer | Exception:
         used: list[str] = []

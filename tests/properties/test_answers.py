@@ -72,6 +72,9 @@ class Garbled(WorldExchange):
         self._number = number
         self._body = body
 
+    def wake(self) -> None:
+        pass
+
     def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
         number = self.ended
         return [

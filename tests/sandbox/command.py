@@ -2,8 +2,11 @@
 
 import json
 import os
+import queue
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +35,80 @@ class Ran:
         return json.loads(self.out)
 
 
+class Started:
+    """A command under way. What it says is read as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._out: list[str] = []
+        self._err: list[str] = []
+        self._heard: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._readers = [threading.Thread(target=self._read_out), threading.Thread(target=self._read_err)]
+        for reader in self._readers:
+            reader.start()
+
+    def hears(self, text: str) -> None:
+        """Wait until the command says something with this in it on its standard error."""
+        try:
+            while (line := self._heard.get(timeout=60)) is not None:
+                if text in line:
+                    return
+        except queue.Empty:
+            self._process.kill()
+        raise AssertionError(f"never said: {text}\n{self.end().all}")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the command a signal."""
+        self._process.send_signal(number)
+
+    def end(self) -> Ran:
+        """Wait for its end."""
+        code = self._process.wait(timeout=180)
+        for reader in self._readers:
+            reader.join()
+        out, err = "".join(self._out), "".join(self._err)
+        assert "Traceback" not in out + err
+        return Ran(code, out, err)
+
+    def _read_out(self) -> None:
+        if self._process.stdout is not None:
+            with self._process.stdout as lines:
+                self._out.extend(lines)
+
+    def _read_err(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self._err.append(line)
+                self._heard.put(line)
+        self._heard.put(None)
+
+
+def start(
+    bed: Bed, *arguments: str | Path, env: Mapping[str, str] | None = None, terminal: int | None = None
+) -> Started:
+    """Start the reconciler as a user of the sandbox would, on a terminal if one is given, and SIGINT not ignored."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "OPENSEARCH_"))}
+    return Started(
+        subprocess.Popen(
+            ["env", "--default-signal=INT", sys.executable, "-m", "reconciler", *map(str, arguments)],
+            env={**inherited, **bed.env, **(env or {})},
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=subprocess.PIPE if terminal is None else terminal,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    )
+
+
 def run(bed: Bed, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
     """Run the reconciler as a user of the sandbox would."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "OPENSEARCH_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler", *map(str, arguments)],
-        env={**inherited, **bed.env, **(env or {})},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=180,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr + done.stdout
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return start(bed, *arguments, env=env).end()
 
 
 def caller(bed: Bed) -> Any:

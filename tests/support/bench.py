@@ -123,7 +123,8 @@ class Bench:
     """One manifest's owner. Each call is a process of its own: it knows what the world and its ledger say.
 
     `secrets` are the values of the manifest's secrets, `queries` what it asks to verify, `moved` addresses that
-    were left, with the new ones; `exchange` is that of the last call.
+    were left, with the new ones; `exchange` and `runner` are those of the
+    last call.
     """
 
     world: World
@@ -132,6 +133,7 @@ class Bench:
     queries: Sequence[Query] = ()
     moved: Mapping[str, str] = field(default_factory=dict)
     exchange: WorldExchange = field(init=False)
+    runner: Runner = field(init=False)
     progress: Seen = field(init=False, default_factory=Seen)
 
     def plan(self, sections: Sections, permissions: Permissions = Permissions()) -> Plan:  # noqa: B008
@@ -150,7 +152,7 @@ class Bench:
         """Plan and carry out. AssertionError when the plan has problems."""
         order = None if seed is None else random.Random(seed)
         self.exchange = WorldExchange(self.world, faults=faults, order=order, secrets=self.secrets)
-        runner = Runner(self.exchange, jitter=lambda: 0.5)
+        runner = self.runner = Runner(self.exchange, jitter=lambda: 0.5)
         plan = self._plan(runner, sections, permissions)
         plan = settled(plan, lambda: self._plan(runner, sections, permissions), runner, self._timestamp)
         assert not plan.errored, plan.problems

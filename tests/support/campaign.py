@@ -1,8 +1,10 @@
-"""How many generated worlds a property tries."""
+"""How many worlds, kills and races there are: few every day, many in a campaign."""
 
 from hypothesis import HealthCheck, settings
 
 CAMPAIGN = settings.get_current_profile_name() == "campaign"
+KILLS = 24 if CAMPAIGN else 5
+RACES = 20 if CAMPAIGN else 3
 
 
 def worlds_each(quick: int) -> settings:

@@ -115,6 +115,9 @@ class WorldExchange:
         seconds = 0.01 if self._order is None else self._order.uniform(0.01, 0.3)
         self._under_way.append((self._world.now + seconds, ticket, request))
 
+    def wake(self) -> None:
+        pass
+
     def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
         if until is None and not self._under_way:
             raise AssertionError("the runner waits for nothing")

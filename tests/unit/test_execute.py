@@ -339,3 +339,28 @@ def test_many_objects_are_read_again_together() -> None:
     }
     report = bench.apply(edited, faults=meddle)
     assert outcome(report) == ["connectors.c3: differs in description"]
+
+
+def test_a_change_whose_write_is_refused_when_it_is_asked_to_stop_takes_its_intent_back() -> None:
+    world = World()
+    bench = Bench(world)
+    sections = chains(1)
+    sections["connectors"]["c1"]["actions"][0]["url"] = "https://untrusted/x"  # type: ignore[index]
+    seen: list[str] = []
+
+    def stop_at_the_refusal(_number: int, request: Request) -> Fault | None:
+        taken_back = "refused" in seen and request.operation == "POST /_bulk"
+        if request.operation.endswith("/connectors/_create"):
+            seen.append("refused")
+        if taken_back and "stopped" not in seen:
+            # It came too fast, and waits to be sent again.
+            seen.append("stopped")
+            bench.runner.stop()
+            return Fault.THROTTLED
+        return None
+
+    report = bench.apply(sections, faults=stop_at_the_refusal)
+    (failed,) = [one for one in report.results if one.status is Status.FAILED]
+    assert failed.change.address == Address("connectors", "c1")
+    assert "trusted connector endpoint" in str(failed.error)
+    assert world.intents("chain") == []

@@ -1,14 +1,14 @@
 """The runner: what it repeats and what not, what it joins and holds back, and that flows leave each other alone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import pytest
 
 from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure
-from reconciler.model.steps import NeverHappened, NotYet, Pause, Steps, call, call_all, until
-from reconciler.runner import Flow, Outcome, Runner, WriteRefused, reading_only
+from reconciler.model.steps import NeverHappened, NotYet, Pause, Steps, Stopped, call, call_all, until
+from reconciler.runner import Flow, Outcome, Runner, Silent, WriteRefused, reading_only
 
 READ = Request(Service.OPENSEARCH, "GET /x")
 WRITE = Request(Service.OPENSEARCH, "PUT /x")
@@ -42,6 +42,9 @@ class Script:
         self.sent.append(request)
         self._under_way.append((self.time + self.seconds, ticket, request))
         self.most_at_once = max(self.most_at_once, len(self._under_way))
+
+    def wake(self) -> None:
+        pass
 
     def collect(self, until: float | None) -> Sequence[tuple[int, Answer | Exception]]:
         first = min(self._under_way, key=lambda one: one[:2], default=None)
@@ -261,6 +264,106 @@ def test_after_stop_what_runs_ends_and_nothing_follows() -> None:
     assert len(script.sent) == 4
 
 
+def stopped_at(script: Script, one: Runner, number: int) -> None:
+    """Ask `one` to stop when the script answers its request of that number."""
+    answer = script.answer
+
+    def stop(request: Request, sent: int) -> Answer | Exception:
+        if sent == number:
+            one.stop()
+        return answer(request, sent)
+
+    script.answer = stop
+
+
+def test_a_flow_that_wrote_goes_on_to_its_end_and_one_that_only_read_is_told_to_stop() -> None:
+    script = answering(OK)
+    one = runner(script)
+    stopped_at(script, one, 1)
+    flows = [
+        Flow("wrote", call_all_in_turn(WRITE, READ, WRITE)),
+        Flow("read", call_all_in_turn(READ, WRITE)),
+        Flow("noted", call_all_in_turn(Request(Service.LEDGER, "POST /_bulk", body=()), WRITE)),
+    ]
+    outcomes = one.run_all(flows)
+    assert outcomes["wrote"].value() == (OK, OK, OK)
+    assert {key: type(outcome.error) for key, outcome in outcomes.items()} == {
+        "wrote": type(None),
+        "read": Stopped,
+        "noted": Stopped,
+    }
+    assert [request for request in script.sent if request == WRITE] == [WRITE, WRITE]
+
+
+def test_what_waits_for_its_turn_or_for_a_time_is_told_to_stop_at_once() -> None:
+    script = answering(OK)
+    one = runner(script)
+    stopped_at(script, one, 0)
+
+    def pausing() -> Steps[Answer]:
+        yield Pause(60.0, "something", 0.0, 120.0)
+        return (yield from call(WRITE))
+
+    flows = [Flow(name, call_all([replace(SECURITY, parameters={"name": name})])) for name in "abc"]
+    outcomes: dict[str, Outcome[object]] = one.run_all([*flows, Flow("pausing", pausing())])  # type: ignore[list-item]
+    assert [key for key, outcome in outcomes.items() if outcome.error is None] == ["a"]
+    assert len(script.sent) == 1
+    assert script.time < 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sent"),
+    [(refused(429), 1), (REFUSED, 1), (LOST, 2), (refused(503), 2)],
+    ids=["throttled", "no connection", "lost", "unavailable"],
+)
+def test_a_write_that_may_have_been_carried_out_is_seen_to_its_end(trouble: Answer | NoAnswer, sent: int) -> None:
+    script = answering(trouble, OK)
+    one = runner(script)
+    stopped_at(script, one, 0)
+    outcome = one.run_all([Flow(0, call(WRITE))])[0]
+    assert isinstance(outcome.error, Stopped) is (sent == 1)
+    assert len(script.sent) == sent
+
+
+def test_who_is_told_to_stop_may_put_things_right_first() -> None:
+    script = answering(OK)
+    one = runner(script)
+    stopped_at(script, one, 0)
+
+    def tidy() -> Steps[None]:
+        try:
+            yield from call_all_in_turn(READ, READ)
+        except Stopped:
+            yield from call_all_in_turn(MAKE, READ)
+            raise
+
+    assert isinstance(one.run_all([Flow(0, tidy())])[0].error, Stopped)
+    assert script.sent == [READ, MAKE, READ]
+
+
+def test_what_has_to_be_done_in_any_case_is_done_after_stop() -> None:
+    script = answering(OK)
+    one = runner(script)
+    one.stop()
+    outcomes = one.run_all([Flow("other", call(READ)), Flow("record", call(READ), to_the_end=True)])
+    assert [type(outcome.error) for outcome in outcomes.values()] == [Stopped, type(None)]
+
+
+def test_it_is_told_once_how_many_flows_go_on() -> None:
+    script = answering(OK)
+    told: list[int] = []
+
+    class Watching(Silent):
+        def stopping(self, left: int) -> None:
+            told.append(left)
+
+    one = runner(script, observer=Watching())
+    stopped_at(script, one, 1)
+    one.run_all([Flow("wrote", call_all_in_turn(WRITE, WRITE)), Flow("read", call_all_in_turn(READ, READ))])
+    one.run_all([Flow("read", call(READ))])
+    assert told == [1]
+
+
 def test_followers_start_when_what_they_wait_for_ended() -> None:
     script = answering(OK)
     order: list[str] = []
@@ -277,15 +380,9 @@ def test_a_wait_ends_with_its_condition_or_its_deadline() -> None:
     script = answering(OK)
     pauses: list[Pause] = []
 
-    class Watching:
-        def sent(self, request: Request) -> None:
-            pass
-
+    class Watching(Silent):
         def waiting(self, key: object, pause: Pause) -> None:
             pauses.append(pause)
-
-        def retrying(self, key: object, request: Request, reason: str, seconds: float) -> None:
-            pass
 
     left = [NotYet("absent"), NotYet("absent")]
 
