@@ -232,8 +232,9 @@ class _Execution:
         results = tuple(self._results[change.address] for change in self._plan.work)
         done = [result.change for result in results if result.status is Status.DONE]
         differing = self._look_again(done)
+        stopped = self._runner.stopping
         self._record(results, differing)
-        return Report(results, differing, self._attributes, self._runner.stopping)
+        return Report(results, differing, self._attributes, stopped)
 
     def _kind(self, change: Change) -> Kind:
         return self._context.kinds[change.address.kind]

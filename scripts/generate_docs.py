@@ -308,7 +308,12 @@ def _commands() -> str:
         "error.",
         _table(
             ("Exit code", "Meaning"),
-            [("0", "done, or nothing to do"), ("1", "error, a wrong usage included"), ("2", "there are differences")],
+            [
+                ("0", "done, or nothing to do"),
+                ("1", "error, a wrong usage included, or an apply that a signal stopped"),
+                ("2", "there are differences"),
+                ("130, 143", "SIGINT or SIGTERM came, and nothing had been begun or everything was applied"),
+            ],
         ),
     ]
     for name, text in commands().items():

@@ -123,8 +123,7 @@ class Bench:
     """One manifest's owner. Each call is a process of its own: it knows what the world and its ledger say.
 
     `secrets` are the values of the manifest's secrets, `queries` what it asks to verify, `moved` addresses that
-    were left, with the new ones; `exchange` and `runner` are those of the
-    last call.
+    were left, with the new ones; `exchange` and `runner` are those of the last call.
     """
 
     world: World
