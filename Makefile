@@ -2,6 +2,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# else each command that a test starts would compile the package anew
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 # fast stages first, the one that starts a real node last, and none forgotten
