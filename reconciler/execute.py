@@ -19,8 +19,9 @@ from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, Stopped, unstopped, until
-from reconciler.plan.decide import Attributes, Sharing, needed, recorded, secrets_of
+from reconciler.plan.decide import Attributes, Sharing, needed, recorded
 from reconciler.plan.plan import Plan
+from reconciler.plan.secrets import secrets_of, to_read
 from reconciler.references import resolve
 from reconciler.runner import MISREAD, Flow, Outcome, Runner
 
@@ -490,6 +491,7 @@ class _Execution:
         }
         if change.desired is not None:
             intent["fields"] = recorded(_resolved(change, self._attributes))
+            intent["sends"] = sorted(change.changed_fields & self._kind(change).schema.write_only)
         if change.address in self._proofs:
             intent["proof"] = self._proofs[change.address]
         return replace(
@@ -530,13 +532,12 @@ class _Execution:
 
     def _fingerprints(self, change: Change, fields: Mapping[str, Value]) -> Mapping[str, str]:
         """The secrets' fingerprints: of what was sent just now, and otherwise of what was sent last."""
-        salt = self._context.ledger.id
-        sent = fields if change.action in _ANEW else {name: fields.get(name) for name in change.changed_fields}
-        known = dict(change.row.fingerprints) if change.row is not None else {}
-        for name in secrets_of(sent):
-            known.pop(name, None)
-        names = secrets_of(fields)
-        return {name: known.get(name) or ledger_store.fingerprint(self._edge.read_secret(name), salt) for name in names}
+        read, salt = to_read(change), self._context.ledger.id
+        known = change.row.fingerprints if change.row is not None else {}
+        return {
+            name: ledger_store.fingerprint(self._edge.read_secret(name), salt) if name in read else known[name]
+            for name in secrets_of(fields)
+        }
 
     def _prior(self, change: Change) -> Mapping[str, Json] | None:
         """What was there before us, for shared kinds: kept from the row, and seen now for fields that are new."""

@@ -19,6 +19,7 @@ from reconciler.model.steps import Call, Failed, Pause, Reply, Steps, Stopped
 
 K = TypeVar("K")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Exchange(Protocol):
@@ -87,11 +88,11 @@ class Outcome(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Flow(Generic[K, T]):
+class Flow(Generic[K, T_co]):
     """Steps under a key, which tells flows apart in reports. `to_the_end`: they go on although it was asked to stop."""
 
     key: K
-    steps: Steps[T]
+    steps: Steps[T_co]
     to_the_end: bool = False
 
 
@@ -521,6 +522,8 @@ def _passing(request: Request, outcome: Answer | NoAnswer) -> str:
         return "a principal is not visible yet"
     if outcome.status in (502, 503, 504) and again:
         return f"status {outcome.status}"
+    if outcome.status == 500 and not request.method and not writes(request):
+        return "status 500"  # AWS asks to repeat it; OpenSearch answers so to what it will never do
     if outcome.status == 500 and "all shards failed" in outcome.reason and again:
         return "an index is just being made"
     return ""

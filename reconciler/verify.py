@@ -10,6 +10,7 @@ from reconciler.manifest.templates import Value, references
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Call, Steps
 from reconciler.plan.decide import Attributes
+from reconciler.redaction import Redaction
 from reconciler.references import resolve
 from reconciler.runner import Flow, Runner
 
@@ -29,9 +30,11 @@ class Verdict:
     error: Exception | None = None
 
 
-def verify(runner: Runner, queries: Sequence[Query], attributes: Attributes) -> tuple[Verdict, ...]:
-    """Ask all queries and judge their answers, in the manifest's order."""
-    flows = [Flow(query.name, _ask(query, attributes)) for query in queries]
+def verify(
+    runner: Runner, queries: Sequence[Query], attributes: Attributes, redaction: Redaction
+) -> tuple[Verdict, ...]:
+    """Ask all queries and judge their answers, in the manifest's order. What is shown of them is free of secrets."""
+    flows = [Flow(query.name, _ask(query, attributes, redaction)) for query in queries]
     outcomes = runner.run_all(flows)
     verdicts = []
     for query in queries:
@@ -43,7 +46,7 @@ def verify(runner: Runner, queries: Sequence[Query], attributes: Attributes) -> 
     return tuple(verdicts)
 
 
-def _ask(query: Query, attributes: Attributes) -> Steps[Verdict]:
+def _ask(query: Query, attributes: Attributes, redaction: Redaction) -> Steps[Verdict]:
     body = {name: resolve(value, attributes.lookup) for name, value in query.body.items()}
     unknown = [reference for _, reference in references(body) if reference.namespace != "secret"]
     if unknown:
@@ -54,8 +57,8 @@ def _ask(query: Query, attributes: Attributes) -> Steps[Verdict]:
     milliseconds = (reply.clock - started) * 1000
     answer = reply.answers[0]
     expect = body.get("expect")
-    why = _judge(answer, expect if isinstance(expect, Mapping) else {}, milliseconds)
-    return Verdict(query, not why, answer.status, milliseconds, _excerpt(answer), why)
+    why = _judge(answer, expect if isinstance(expect, Mapping) else {}, milliseconds, redaction)
+    return Verdict(query, not why, answer.status, milliseconds, _excerpt(answer, redaction), why)
 
 
 def _request(kind: str, body: Mapping[str, Value]) -> Request:
@@ -72,7 +75,7 @@ def _request(kind: str, body: Mapping[str, Value]) -> Request:
     return Request(Service.OPENSEARCH, operation, body=body.get("body"), expect=_NOT_READY)
 
 
-def _judge(answer: Answer, expect: Mapping[str, Value], milliseconds: float) -> str:
+def _judge(answer: Answer, expect: Mapping[str, Value], milliseconds: float, redaction: Redaction) -> str:
     """Why the answer is not the one expected, or ""."""
     wanted = expect.get("status", 200)
     if answer.status != wanted:
@@ -84,7 +87,7 @@ def _judge(answer: Answer, expect: Mapping[str, Value], milliseconds: float) -> 
     for part in [contains] if isinstance(contains, str) else contains if isinstance(contains, Sequence) else ():
         if str(part) not in text:
             return f"the answer does not contain {part!r}"
-    if wanted == 200 and (failure := _inner_error(answer.body)):
+    if wanted == 200 and (failure := _inner_error(redaction.json(answer.body))):
         return f"status 200 with an error inside: {failure}"
     limit = expect.get("latency_ms")
     if isinstance(limit, int | float) and milliseconds > limit:
@@ -104,15 +107,10 @@ def _inner_error(body: Json) -> str:
     return ""
 
 
-def _excerpt(answer: Answer) -> str:
-    found = completion(answer.body)
-    text = (
-        found
-        if found is not None
-        else json.dumps(answer.body, ensure_ascii=False)
-        if answer.body is not None
-        else answer.reason
-    )
+def _excerpt(answer: Answer, redaction: Redaction) -> str:
+    body = redaction.json(answer.body)
+    found = completion(body)
+    text = found if found is not None else json.dumps(body, ensure_ascii=False) if body is not None else answer.reason
     text = " ".join(text.split())
     return text if len(text) <= 200 else text[:197] + "..."
 

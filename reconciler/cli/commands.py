@@ -31,8 +31,10 @@ from reconciler.plan import saved as saved_plans
 from reconciler.plan.decide import decide
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Context, Plan
+from reconciler.plan.secrets import to_read
 from reconciler.plan.settle import settled
 from reconciler.plan.survey import Question, introduce, survey
+from reconciler.redaction import Redaction
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
 from reconciler.render.problems import problem_json
@@ -80,7 +82,7 @@ def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bo
     with opened(subject, load, common, output) as session:
         made = _plan(session, subject, known)
         if out is not None and not made.errored:
-            _save(made, subject, out)
+            _save(made, subject, out, session.secrets.redaction)
         _print_plan(made, session, output, calls)
         if out is not None and not made.errored:
             output.note(f"Saved to {out}. Run `reconciler apply {out}` to carry it out.")
@@ -133,7 +135,8 @@ def verify(load: Load, common: Common, only: Sequence[str]) -> None:
         raise ReconcilerError([Problem("usage", f"no query is called {missing[0]}", hint=f"there are {names}")])
     with opened(subject, load, common, output) as session:
         made = _plan(session, subject, known)
-        verdicts = verification.verify(session.reader, queries, execute.known_attributes(made))
+        known_now = execute.known_attributes(made)
+        verdicts = verification.verify(session.reader, queries, known_now, session.secrets.redaction)
     _print_verdicts(verdicts, output, made.context)
     if not all(verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
@@ -170,19 +173,26 @@ def show(load: Load, common: Common) -> None:
 
 @contextmanager
 def opened(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
-    """A session whose figures are written and whose threads are ended, whatever happens."""
+    """A session whose figures are written and whose threads are ended, whatever happens.
+
+    Whatever error ends it is told as problems without a secret inside.
+    """
     session = Session(subject.manifest, load.ledger, Waits(output))
+    output.redaction = session.secrets.redaction
     ended = session.close
     with session.interrupts.listening():
         try:
+            session.sign_in()
             yield session
-        except _SERVICE_ERRORS as error:
-            raise ReconcilerError(
-                diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
-            ) from error
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
         except Interrupted:
             ended = session.leave
             raise
+        except Exception as error:
+            found = diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
+            told = ReconcilerError(map(session.secrets.redaction.problem, found))
+            raise told.with_traceback(error.__traceback__) from error
         finally:
             ended()
             if common.stats is not None:
@@ -197,7 +207,7 @@ def _write_stats(session: Session, path: Path, output: Output) -> None:
 
 
 def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
-    question = Question(subject.manifest, known, session.region, session.secrets.peek)
+    question = Question(subject.manifest, known, session.region, session.secrets)
     context: Context | None = None
     try:
         context = introduce(session.reader, question)
@@ -215,11 +225,11 @@ def _endpoint(manifest: Manifest) -> str:
     return (target.endpoint or "").rstrip("/") if target else ""
 
 
-def _save(made: Plan, subject: Subject, out: Path) -> None:
+def _save(made: Plan, subject: Subject, out: Path, redaction: Redaction) -> None:
     document = as_json.plan_json(made, sessions.timestamp())
     document[saved_plans.KEY] = saved_plans.dump(made, subject.desired, subject.permissions)
     try:
-        out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        out.write_text(json.dumps(redaction.json(document), indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
         message = f"the plan can not be written to {out}: {error.strerror}"
         raise ReconcilerError([Problem("usage", message, hint="check the path")]) from error
@@ -263,10 +273,7 @@ def _body(request: Request) -> Json:
 
 def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]) -> None:
     """Show the plan, ask, and carry it out under the manifest's lock. Nothing to do means nothing written."""
-    made = job.plan()
-    if not output.is_json:
-        _print_plan(made, session, output, calls=False)
-    _stop_if_errored(made, output)
+    made = _ready(job.plan(), session, output)
     if not made.work:
         if output.is_json:
             output.data(_NOTHING_DONE)
@@ -285,10 +292,7 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         latest = job.plan() if now != made.context.ledger else made
         latest = settled(latest, job.plan, session.reader, sessions.timestamp)
         if latest is not made:
-            made = latest
-            if not output.is_json:
-                _print_plan(made, session, output, calls=False)
-            _stop_if_errored(made, output)
+            made = _ready(latest, session, output)
             agreed = job.yes or not made.shown
         if not agreed:
             _confirm(made)
@@ -305,7 +309,7 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         try:
             session.interrupts.resume()
             known = report.attributes or execute.known_attributes(made)
-            verdicts = verification.verify(session.reader, queries, known)
+            verdicts = verification.verify(session.reader, queries, known, session.secrets.redaction)
         except Interrupted as interrupted:
             _print_report(made, report, (), output, session.seconds - began, [_UNASKED])
             raise Interrupted(interrupted.number, "") from None
@@ -314,11 +318,16 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         raise typer.Exit(1)
 
 
-def _stop_if_errored(made: Plan, output: Output) -> None:
+def _ready(made: Plan, session: Session, output: Output) -> Plan:
+    """The plan, shown, and the secrets read that it sends. ReconcilerError with those that can not be."""
+    if not output.is_json:
+        _print_plan(made, session, output, calls=False)
     if made.errored:
         if output.is_json:
             output.problems(made.problems)
         raise typer.Exit(1)
+    session.secrets.need(session.reader, {name for change in made.work for name in to_read(change)})
+    return made
 
 
 def _print_report(

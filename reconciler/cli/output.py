@@ -13,6 +13,7 @@ from rich.text import Text
 from reconciler.canonical.json import Json
 from reconciler.cli.options import Common
 from reconciler.errors import Problem, Severity
+from reconciler.redaction import Redaction
 
 
 def _read_line(file: str, number: int) -> str:
@@ -20,9 +21,10 @@ def _read_line(file: str, number: int) -> str:
 
 
 class Output:
-    """The output of one command."""
+    """The output of one command. Secrets that `redaction` knows are in nothing of it."""
 
     def __init__(self, common: Common) -> None:
+        self.redaction = Redaction()
         self._common = common
 
     @property
@@ -42,7 +44,7 @@ class Output:
 
     def line(self, text: Text | str = "") -> None:
         """Print one line of a result. A terminal wraps it; nothing is cut off."""
-        self.out.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._print(self.out, text)
 
     def lines(self, texts: Iterable[Text]) -> None:
         """Print several lines."""
@@ -52,11 +54,17 @@ class Output:
     def note(self, text: Text | str) -> None:
         """Print one line about how things go on; not with JSON."""
         if not self.is_json:
-            self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+            self._print(self.err, text)
 
     def data(self, value: Json) -> None:
         """Print the result as JSON."""
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(self.redaction.json(value), indent=2, ensure_ascii=False) + "\n")
+
+    def hidden(self, text: Text | str) -> Text | str:
+        """The text without secrets; without its styles, too, where it had any of them."""
+        plain = text.plain if isinstance(text, Text) else text
+        freed = self.redaction.text(plain)
+        return text if freed == plain else freed
 
     def problems(self, problems: Sequence[Problem], error: BaseException | None = None) -> None:
         """Print what is wrong, as text or as JSON; with a traceback when asked for."""
@@ -68,14 +76,17 @@ class Output:
             self.data({"errored": errored, "problems": [problem_json(problem) for problem in problems]})
         for problem in problems if not self.is_json else ():
             colour = "bold red" if problem.severity is Severity.ERROR else "bold yellow"
-            text = Text(format_problem(problem, _read_line))
+            text = Text(self.redaction.text(format_problem(self.redaction.problem(problem), _read_line)))
             text.highlight_words([f"{problem.severity}[{problem.code}]"], colour)
-            self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+            self._print(self.err, text)
         if error is not None:
             frames = [
                 f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
             ]
-            self.err.print("\n".join(frames), soft_wrap=True, markup=False, highlight=False)
+            self._print(self.err, "\n".join(frames))
+
+    def _print(self, console: Console, text: Text | str) -> None:
+        console.print(self.hidden(text), soft_wrap=True, markup=False, highlight=False)
 
     def _console(self, terminal: bool, *, stderr: bool) -> Console:
         no_color = self._common.no_color or None

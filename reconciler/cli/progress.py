@@ -93,6 +93,7 @@ class Progress:
         if under_way is None:
             return
         change, began, _ = under_way
+        text = str(self._output.hidden(text))
         self._under_way[address] = (change, began, text)
         if self._live is None and waited - self._announced.get(address, 0.0) >= _WORTH_A_LINE:
             self._announced[address] = waited

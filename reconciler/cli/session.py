@@ -19,7 +19,15 @@ from reconciler.cli.options import Load
 from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.kinds import load_kinds
 from reconciler.manifest.events import parse
-from reconciler.manifest.load import BasicAuth, Manifest, SigV4Auth
+from reconciler.manifest.load import (
+    PASSWORD_ADDRESS,
+    BasicAuth,
+    EnvironmentSecret,
+    ManagedSecret,
+    Manifest,
+    SecretSource,
+    SigV4Auth,
+)
 from reconciler.manifest.load import load as load_manifest
 from reconciler.manifest.schema import load_schemas
 from reconciler.manifest.source import merge_problems, read_source
@@ -31,11 +39,14 @@ from reconciler.model.request import Request, Service
 from reconciler.plan import saved as saved_plans
 from reconciler.plan.decide import Permissions
 from reconciler.plan.saved import Saved
+from reconciler.plan.secrets import Secrets
 from reconciler.plan.survey import desired_objects
-from reconciler.runner import Observer, Runner, anything, reading_only
+from reconciler.runner import Counts, Observer, Runner, anything, reading_only
 
 _READING_PATIENCE = 15.0  # seconds; whoever only looks can look again
 _AWS_KINDS = frozenset({"iam_roles"})
+_PASSWORD = EnvironmentSecret("OPENSEARCH_PASSWORD")
+_OWN_CREDENTIALS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -100,30 +111,40 @@ class Session:
     observer: Observer | None = None
     started: float = field(default_factory=time.monotonic)
     interrupts: Interrupts = field(default_factory=Interrupts)
+    counts: Counts = field(default_factory=Counts)
     _guard: Callable[[Request], None] = anything
     _kept: Any = None
 
     @cached_property
     def reader(self) -> Runner:
         """A runner that refuses to write."""
-        return Runner(self._exchange, guard=reading_only, observer=self.observer, patience=_READING_PATIENCE)
+        return self._counting(
+            Runner(self._exchange, guard=reading_only, observer=self.observer, patience=_READING_PATIENCE)
+        )
 
     @cached_property
     def writer(self) -> Runner:
-        """A runner that may write. It counts on where the reader stopped."""
-        runner = Runner(self._exchange, guard=self._guarded, observer=self.observer)
-        runner.counts = self.reader.counts
-        return runner
+        """A runner that may write."""
+        return self._counting(Runner(self._exchange, guard=self._guarded, observer=self.observer))
 
     @cached_property
     def keeper(self) -> Runner:
         """A runner of its own for the thread that keeps the lock."""
         from reconciler.transports.exchange import Threads
 
-        self._kept = Threads(self._transports, self.secrets.read, width=1)
-        runner = Runner(self._kept, patience=30.0)
-        runner.counts = self.reader.counts
+        self._kept = Threads(self._transports, self.secrets.read, self.secrets.redaction, width=1)
+        return self._counting(Runner(self._kept, patience=30.0))
+
+    def _counting(self, runner: Runner) -> Runner:
+        """The runner, counting together with the others."""
+        runner.counts = self.counts
         return runner
+
+    def sign_in(self) -> None:
+        """Read the password that OpenSearch is asked with, if it is. ReconcilerError when it can not be had."""
+        name = self._password_name
+        if name is not None:
+            self.secrets.need(self.reader, [name])
 
     def guard_writes(self, guard: Callable[[Request], None]) -> None:
         """Ask `guard` before each write."""
@@ -133,12 +154,28 @@ class Session:
         self._guard(request)
 
     @cached_property
-    def secrets(self) -> Any:
-        """The manifest's secrets."""
-        from reconciler.transports.secrets import Secrets
+    def secrets(self) -> Secrets:
+        """The manifest's secrets, the password for OpenSearch among them."""
+        sources: dict[str, SecretSource] = {PASSWORD_ADDRESS: self._password, **self.manifest.secrets}
+        found = Secrets(sources, os.environ, self.manifest.secret_positions)
+        for variable in _OWN_CREDENTIALS:
+            found.redaction.learn(os.environ.get(variable, ""))
+        return found
 
-        ask = self._aws.send if self.manifest.target.aws is not None else None
-        return Secrets(self.manifest.secrets, ask)
+    @property
+    def _password(self) -> SecretSource:
+        target = self.manifest.target.opensearch
+        auth = target.auth if target is not None else None
+        return (auth.password if isinstance(auth, BasicAuth) else None) or _PASSWORD
+
+    @property
+    def _password_name(self) -> str | None:
+        """The name of the password's secret, None where OpenSearch is not asked with one."""
+        target = self.manifest.target.opensearch
+        if target is None or isinstance(target.auth, SigV4Auth):
+            return None
+        declared = (name for name, source in self.manifest.secrets.items() if source == self._password)
+        return next(declared, PASSWORD_ADDRESS)
 
     @property
     def region(self) -> str:
@@ -153,7 +190,7 @@ class Session:
     @property
     def requests(self) -> int:
         """Requests sent so far."""
-        return self.reader.counts.total
+        return self.counts.total
 
     def close(self) -> None:
         """End the threads that send requests."""
@@ -171,7 +208,7 @@ class Session:
     def write_stats(self, path: Path) -> None:
         """Write what the command cost: requests by service and operation, wall and CPU seconds, peak memory in MiB."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        counts = self.reader.counts
+        counts = self.counts
         figures: Json = {
             "requests": {"total": counts.total, "reads": counts.reads, "writes": counts.writes},
             "operations": dict(sorted(counts.operations.items())),
@@ -198,7 +235,7 @@ class Session:
     def _exchange(self) -> Any:
         from reconciler.transports.exchange import Threads
 
-        return Threads(self._transports, self.secrets.read)
+        return Threads(self._transports, self.secrets.read, self.secrets.redaction)
 
     @cached_property
     def _transports(self) -> dict[Service, Any]:
@@ -225,7 +262,7 @@ class Session:
             raise ReconcilerError([problem])
         ca_file = target.ca_file or os.environ.get("OPENSEARCH_CA_FILE")
         endpoint = Endpoint(target.endpoint, ca_file, target.verify_certs, target.timeout or 60.0)
-        return OpenSearch(endpoint, self._signing(), self.secrets.hide)
+        return OpenSearch(endpoint, self._signing(), self.secrets.redaction)
 
     def _signing(self) -> Callable[[str | None], Any]:
         from reconciler.transports.opensearch import signer
@@ -239,19 +276,10 @@ class Session:
                 return signer(found, self.region)
 
             return sign
-        name, password = self._login(auth)
-        return lambda identity: (name, password)
-
-    def _login(self, auth: BasicAuth | None) -> tuple[str, str]:
-        name = (auth.username if auth else None) or os.environ.get("OPENSEARCH_USERNAME", "")
-        source = auth.password if auth else None
-        if source is not None:
-            from reconciler.transports.secrets import Secrets
-
-            ask = self._aws.send if self.manifest.target.aws is not None else None
-            return name, Secrets({"password": source}, ask).read("password")
-        password = os.environ.get("OPENSEARCH_PASSWORD", "")
-        if not (name and password):
+        user = (auth.username if auth else None) or os.environ.get("OPENSEARCH_USERNAME", "")
+        password = self._password_name
+        assert password is not None
+        if self._password == _PASSWORD and not (user and os.environ.get(_PASSWORD.variable)):
             hint = "state target.opensearch.auth, or set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD"
             problem = Problem(
                 "not-authenticated",
@@ -260,7 +288,7 @@ class Session:
                 hint=hint,
             )
             raise ReconcilerError([problem])
-        return name, password
+        return lambda identity: (user, self.secrets.read(password))
 
 
 def timestamp() -> str:
@@ -354,6 +382,14 @@ def _targets(manifest: Manifest, desired: Mapping[Address, Desired]) -> list[Pro
             found.append(
                 Problem("no-target", message, objects[0].position, str(objects[0].address), f"state target.{name}")
             )
+    managed = [name for name, source in manifest.secrets.items() if isinstance(source, ManagedSecret)]
+    if managed and manifest.target.aws is None:
+        message = "it is kept in Secrets Manager, and there is no target.aws to ask"
+        positions = manifest.secret_positions
+        found += [
+            Problem("no-target", message, positions.get(name), f"secrets.{name}", "state target.aws")
+            for name in managed
+        ]
     signed = manifest.target.opensearch is not None and isinstance(manifest.target.opensearch.auth, SigV4Auth)
     if signed and manifest.target.aws is None:
         message = "target.opensearch.auth is sigv4, and there is no target.aws to sign as"

@@ -1,7 +1,7 @@
 """The ledger: the small record, kept on the domain, of what is ours. Rows, the lock, secrets' fingerprints."""
 
 from reconciler.ledger.bulk import INDEX
-from reconciler.ledger.fingerprint import fingerprint, matches
+from reconciler.ledger.fingerprint import fingerprint
 from reconciler.ledger.rows import (
     VERSION,
     Ledger,
@@ -23,7 +23,6 @@ __all__ = [
     "create",
     "fingerprint",
     "history",
-    "matches",
     "read",
     "readdressed",
     "rebind",

@@ -1,7 +1,6 @@
 """Hashes of secrets: they tell whether a secret changed, and nothing else."""
 
 import hashlib
-import hmac
 from functools import lru_cache
 
 
@@ -9,8 +8,3 @@ from functools import lru_cache
 def fingerprint(value: str, salt: str) -> str:
     """The fingerprint of a secret: scrypt, 32 bytes in hexadecimal."""
     return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=32).hex()
-
-
-def matches(value: str, salt: str, known: str) -> bool:
-    """Whether `known` is the fingerprint of `value`."""
-    return hmac.compare_digest(fingerprint(value, salt), known)

@@ -22,6 +22,9 @@ _LINE_START = re.compile(r"^[\s{\"']*(\w+)[\"']?\s*:", re.MULTILINE)
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _ENGINE_KEYS = frozenset({"adopt", "lifecycle", "depends_on"})
 _ADDRESS = re.compile(r"[a-z_]+\..+")
+PASSWORD_ADDRESS = address_of(PASSWORD)
+"""What the password for OpenSearch is called where secrets go by their names."""
+
 _OF_ALL_FILES = frozenset({"no-manifest", "unknown-variable", "unknown-reference", "bad-move"})
 """Codes of problems that a file which could not be read may have caused."""
 
@@ -149,7 +152,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything the files of one manifest say, in the order they say it."""
+    """Everything the files of one manifest say, in the order they say it.
+
+    `secret_positions` are the places where the secrets are declared, by name; and of the password for OpenSearch, under
+    its own address, where it stands.
+    """
 
     name: str
     target: Target
@@ -158,6 +165,7 @@ class Manifest:
     verify: tuple[Query, ...]
     files: tuple[str, ...]
     moved: tuple[Moved, ...] = ()
+    secret_positions: Mapping[str, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +386,7 @@ def _manifest(name: str, files: Sequence[_Loaded], schemas: Schemas) -> Manifest
         tuple(query for file in files for query in _queries(file)),
         tuple(file.document.file for file in files),
         tuple(one for file in files for one in _moved(file)),
+        dict(_secret_positions(files)),
     )
 
 
@@ -400,6 +409,13 @@ def _moved(file: _Loaded) -> Iterable[Moved]:
             path = ("moved", index)
             places = file.document.value_position((*path, "from")), file.document.value_position((*path, "to"))
             yield Moved(old, new, address_of(path), *places)
+
+
+def _secret_positions(files: Sequence[_Loaded]) -> Iterable[tuple[str, Position]]:
+    for file in files:
+        yield from ((name, place) for name, _, place in file.document.members(("secrets",)))
+        if _mapping(_mapping(file.section("target").get("opensearch")).get("auth")):
+            yield PASSWORD_ADDRESS, file.document.value_position(PASSWORD)
 
 
 def _objects(file: _Loaded, schemas: Schemas) -> Iterable[Declared]:

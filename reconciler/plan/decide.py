@@ -17,6 +17,7 @@ from reconciler.model.schema import is_known
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.preflight import missing_grants
 from reconciler.plan.safety import lockout, too_many_deletes
+from reconciler.plan.secrets import secrets_of
 from reconciler.plan.survey import Survey
 from reconciler.references import Graph, graph, ordered, resolve, without_circles
 
@@ -80,11 +81,6 @@ def recorded(fields: Mapping[str, Value]) -> Mapping[str, Json]:
     return {name: _recorded(value) for name, value in fields.items()}
 
 
-def secrets_of(fields: Mapping[str, Value]) -> list[str]:
-    """The names of the secrets in `fields`."""
-    return sorted({reference.name for _, reference in references(fields) if reference.namespace == "secret"})
-
-
 class Attributes:
     """What references to objects are worth, as far as it is known. Filled in as objects are seen or made."""
 
@@ -146,7 +142,7 @@ class _Decision:
             return Change(address, Action.NO_OP, reason="not ours", desired=desired, live=live)
         versions = self._versions(kind, fields, live, row if owned else None, address)
         found = differences(kind.schema, versions, desired.lifecycle.ignore)
-        notes = self._notes(kind, desired, live, found)
+        notes = self._notes(kind, desired, live, row, found)
         in_use = kind.schema.replaced_in_use and live.id in self._seen.used
         if not owned:
             # Whether it has the credential can not be told, nor who else counts on the one it has.
@@ -364,7 +360,10 @@ class _Decision:
     ) -> Versions:
         applied = row.applied if row is not None and row.applied else None
         prior = (row.prior or {}) if row is not None else {}
-        rotated = frozenset(name for name in secrets_of(fields) if name in self._survey.rotated)
+        now, sent = self._survey.fingerprints, row.fingerprints if row is not None else {}
+        rotated = frozenset(
+            name for name in secrets_of(fields) if name in now and sent.get(name) not in (None, now[name])
+        )
         return Versions(
             fields,
             live.fields,
@@ -383,9 +382,12 @@ class _Decision:
             return True
         return row.applied != recorded(desired.fields) or bool(set(secrets_of(desired.fields)) - set(row.fingerprints))
 
-    def _notes(self, kind: Kind, desired: Desired, live: Live, found: Sequence[FieldChange]) -> tuple[str, ...]:
+    def _notes(
+        self, kind: Kind, desired: Desired, live: Live, row: Row | None, found: Sequence[FieldChange]
+    ) -> tuple[str, ...]:
         notes = []
-        unread = sorted(set(secrets_of(desired.fields)) & self._survey.unread)
+        sent = row.fingerprints if row is not None else {}
+        unread = [name for name in secrets_of(desired.fields) if name in sent and name not in self._survey.fingerprints]
         if unread:
             notes.append(f"secret not read: {', '.join(unread)}")
         if kind.schema.shared:
@@ -521,16 +523,20 @@ def _action(owned: bool, found: Sequence[object], why: str) -> Action:
 def _ours(kind: Kind, row: Row | None, live: Live) -> Row | None:
     """The row with what a write that was never heard of may have left: all of it is ours.
 
-    What the service never shows is not known to have been sent; who adopts does not send it.
+    What the service never shows is not known to have been sent, nor to be still what was sent before. Who adopts does
+    not send it.
     """
     if row is None:
         return None
     if not kind.schema.shared:
-        adopting = row.intent is not None and row.intent.get("action") == Action.ADOPT
-        unsent = frozenset() if adopting else kind.schema.write_only
+        intent = row.intent if row.intent is not None else {}
+        adopting = intent.get("action") == Action.ADOPT
+        sent = kind.schema.write_only if _made(kind, row, live) else frozenset(entries(intent.get("sends")))
+        unsent = frozenset() if adopting else kind.schema.write_only - sent
         meant = {name: value for name, value in row.meant.items() if name not in unsent}
         both = {name: _either(meant.get(name), row.applied.get(name)) for name in {**meant, **row.applied}}
-        return replace(row, applied=both)
+        uncertain = {name: _uncertain(both[name]) for name in sent & both.keys()}
+        return replace(row, applied={**both, **uncertain})
     applied = dict(row.applied)
     for name, value in row.meant.items():
         rule = kind.schema.rule.member(name)
@@ -546,6 +552,11 @@ def _either(meant: Json, applied: Json) -> Json:
     if isinstance(meant, Mapping) and isinstance(applied, Mapping):
         return {**meant, **applied}
     return meant if applied is None else applied
+
+
+def _uncertain(value: Json) -> Json:
+    """A value of which only the keys are known: equal to none that a manifest may state."""
+    return dict.fromkeys(value, "") if isinstance(value, Mapping) else ""
 
 
 def _made(kind: Kind, row: Row, live: Live) -> bool:

@@ -1,6 +1,6 @@
 """Looking: who calls, what answers, what the ledger says, and what is live. Nothing here writes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler import ledger as ledger_store
@@ -15,6 +15,7 @@ from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, Steps, call
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Caller, Cluster, Context
+from reconciler.plan.secrets import Secrets, secrets_of
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
 
@@ -26,13 +27,16 @@ _TARGET_NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was seen: the context, the desired objects, per kind what was read, and which secrets changed."""
+    """What was seen: the context, the desired objects, per kind what was read, the fingerprints of secrets.
+
+    `fingerprints` are those that secrets have now, by name, as far as the ledger has any to compare them with and they
+    could be read.
+    """
 
     context: Context
     desired: Mapping[Address, Desired]
     readings: Mapping[str, Reading]
-    rotated: frozenset[str] = frozenset()
-    unread: frozenset[str] = frozenset()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def objects(self) -> int:
@@ -42,15 +46,12 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to look at: a manifest, its kinds, the region the environment gives, and the secrets' reader.
-
-    `read_secret` returns a secret's value where planning may read it, else None.
-    """
+    """What to look at: a manifest, its kinds, the region the environment gives, and the secrets."""
 
     manifest: Manifest
     kinds: Mapping[str, Kind]
     region: str = ""
-    read_secret: Callable[[str], str | None] = field(default=lambda name: None)
+    secrets: Secrets = field(default_factory=lambda: Secrets({}, {}))
 
 
 def desired_objects(manifest: Manifest, kinds: Mapping[str, Kind]) -> dict[Address, Desired]:
@@ -98,19 +99,27 @@ def introduce(runner: Runner, question: Question) -> Context:
 
 
 def survey(runner: Runner, question: Question, context: Context, desired: Mapping[Address, Desired]) -> Survey:
-    """Read everything the manifest and the ledger name, all kinds side by side."""
+    """Read everything the manifest and the ledger name, all kinds side by side, and the secrets to compare.
+
+    That a secret can not be read is no error here.
+    """
     resolved = {address: with_target(one, context.place) for address, one in desired.items()}
     if unknown := list(_unknown_target(resolved.values())):
         raise ReconcilerError(unknown)
     sought = _sought(context, resolved)
-    flows = [Flow(kind, context.kinds[kind].read(ones, context.place)) for kind, ones in sought.items()]
+    compared = _compared(context, resolved.values())
+    flows: list[Flow[str, Reading | None]] = [*question.secrets.flows(compared)]
+    flows += [Flow(kind, context.kinds[kind].read(ones, context.place)) for kind, ones in sought.items()]
     outcomes = runner.run_all(flows)
     failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
     if failed:
         raise failed[0]
-    readings = {kind: outcome.value() for kind, outcome in outcomes.items()}
-    rotated, unread = _secrets(question, context, resolved.values())
-    return Survey(context, resolved, readings, rotated, unread)
+    readings = {kind: found for kind, outcome in outcomes.items() if isinstance(found := outcome.value(), Reading)}
+    values = {name: question.secrets.peek(name) for name in compared}
+    fingerprints = {
+        name: ledger_store.fingerprint(value, context.ledger.id) for name, value in values.items() if value is not None
+    }
+    return Survey(context, resolved, readings, fingerprints)
 
 
 def with_target(desired: Desired, place: Place) -> Desired:
@@ -151,22 +160,11 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
     return sought
 
 
-def _secrets(question: Question, context: Context, desired: Iterable[Desired]) -> tuple[frozenset[str], frozenset[str]]:
-    """Which secrets have another value than the one last sent, and which could not be read."""
-    rotated: set[str] = set()
-    unread: set[str] = set()
-    for one in desired:
-        row = context.ledger.rows.get(one.address)
-        for _, reference in references(one.fields):
-            if reference.namespace != "secret":
-                continue
-            value = question.read_secret(reference.name)
-            known = row.fingerprints.get(reference.name) if row else None
-            if value is None:
-                unread.add(reference.name)
-            elif known is not None and not ledger_store.matches(value, context.ledger.id, known):
-                rotated.add(reference.name)
-    return frozenset(rotated), frozenset(unread)
+def _compared(context: Context, desired: Iterable[Desired]) -> list[str]:
+    """The secrets of which the ledger knows what was sent last."""
+    rows = context.ledger.rows
+    pairs = ((name, rows.get(one.address)) for one in desired for name in secrets_of(one.fields))
+    return sorted({name for name, row in pairs if row is not None and name in row.fingerprints})
 
 
 def _caller() -> Steps[Caller]:

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
-from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.manifest.templates import Reference, Template, Value
 from reconciler.model.request import Answer, Lost, NoAnswer, Request, Service
+from reconciler.redaction import Redaction
 
 
 class Transport(Protocol):
@@ -23,14 +23,20 @@ class Transport(Protocol):
 class Threads:
     """An exchange that gives each request under way a thread of its own.
 
-    Secrets are put into a request here, at the last moment, and taken out of what the answer says.
+    Secrets are put into a request here, at the last moment, and taken out of what a refusal says. What a service
+    answers when all is well is left as it is: it is compared with what is desired.
     """
 
     def __init__(
-        self, transports: Mapping[Service, Transport], read_secret: Callable[[str], str], width: int = 96
+        self,
+        transports: Mapping[Service, Transport],
+        read_secret: Callable[[str], str],
+        redaction: Redaction,
+        width: int = 96,
     ) -> None:
         self._transports = transports
         self._read_secret = read_secret
+        self._redaction = redaction
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="request")
         self._outcomes: queue.SimpleQueue[tuple[int, Answer | Exception] | None] = queue.SimpleQueue()
 
@@ -62,23 +68,19 @@ class Threads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _outcome(self, request: Request) -> Answer | Exception:
-        used: list[str] = []
-
-        def secret(name: str) -> str:
-            used.append(self._read_secret(name))
-            return used[-1]
-
         try:
-            parameters = {key: _filled(value, secret) for key, value in request.parameters.items()}
-            filled = replace(request, body=_filled(request.body, secret), parameters=parameters)
+            parameters = {key: _filled(value, self._read_secret) for key, value in request.parameters.items()}
+            filled = replace(request, body=_filled(request.body, self._read_secret), parameters=parameters)
             answer = self._transports[request.service].send(filled)
-        except (NoAnswer, ReconcilerError) as outcome:
-            return outcome
+        except ReconcilerError as refusal:
+            return refusal
+        except NoAnswer as outcome:
+            return NoAnswer(outcome.lost, self._redaction.text(outcome.reason))
         except Exception as error:  # a transport's own fault must not leave the runner waiting for ever
-            return NoAnswer(Lost.BROKEN, _without(f"{type(error).__name__}: {error}", used))
-        if not used:
+            return NoAnswer(Lost.BROKEN, self._redaction.text(f"{type(error).__name__}: {error}"))
+        if answer.ok:
             return answer
-        return replace(answer, reason=_without(answer.reason, used), body=_scrubbed(answer.body, used))
+        return replace(answer, reason=self._redaction.text(answer.reason), body=self._redaction.json(answer.body))
 
 
 def _filled(value: Value, secret: Callable[[str], str]) -> Value:
@@ -100,19 +102,3 @@ def _part(part: str | Reference, secret: Callable[[str], str]) -> str:
         problem = Problem("unknown-reference", f"{part} is not known, so the request is not sent")
         raise ReconcilerError([problem])
     return secret(part.name)
-
-
-def _without(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
-    return text
-
-
-def _scrubbed(value: Json, secrets: Sequence[str]) -> Json:
-    if isinstance(value, str):
-        return _without(value, secrets)
-    if isinstance(value, Mapping):
-        return {key: _scrubbed(member, secrets) for key, member in value.items()}
-    if isinstance(value, Sequence):
-        return [_scrubbed(member, secrets) for member in value]
-    return value

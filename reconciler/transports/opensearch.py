@@ -16,6 +16,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model.request import Answer, Lost, NoAnswer, Request
+from reconciler.redaction import Redaction
 
 _ALL_ERRORS = tuple(range(300, 600))
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -34,16 +35,13 @@ class Endpoint:
 class OpenSearch:
     """One domain or cluster. `sign` makes the authentication of the caller (None) or of a role (its ARN).
 
-    It returns what opensearch-py takes as `http_auth`: a (user, password) pair or a signer. `hide` takes the
-    secrets out of the text of an answer.
+    It returns what opensearch-py takes as `http_auth`: a (user, password) pair or a signer.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, sign: Callable[[str | None], Any], hide: Callable[[str], str] = lambda text: text
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, sign: Callable[[str | None], Any], redaction: Redaction) -> None:
         self._endpoint = endpoint
         self._sign = sign
-        self._hide = hide
+        self._redaction = redaction
         self._connections: dict[str | None, Urllib3HttpConnection] = {}
         self._lock = threading.Lock()
 
@@ -66,7 +64,7 @@ class OpenSearch:
             raise ReconcilerError([_untrusted(self._endpoint, str(error.info))]) from error
         except OpenSearchConnectionError as error:
             raise NoAnswer(_lost(error.info), _reason(error.info)) from error
-        return answer(int(status), self._hide(text))
+        return answer(int(status), text, self._redaction)
 
     def _connection(self, identity: str | None) -> Urllib3HttpConnection:
         with self._lock:
@@ -104,18 +102,19 @@ def signer(credentials: Any, region: str) -> Urllib3AWSV4SignerAuth:
     return Urllib3AWSV4SignerAuth(credentials, region, "es")
 
 
-def answer(status: int, text: str) -> Answer:
-    """The answer that a status and a body's text make.
+def answer(status: int, text: str, redaction: Redaction) -> Answer:
+    """The answer that a status and a body's text make. What a refusal says is freed from secrets before it is cut.
 
     Codes are the status as text, and "not-json" where the status is fine but the body is not JSON.
     """
     try:
         body: Json = json.loads(text) if text.strip() else None
     except ValueError:
-        shown = _shown(text)
+        shown = _shown(redaction.text(text))
         return Answer(status, None, "not-json" if status < 300 else str(status), shown)
     if status < 300:
         return Answer(status, body)
+    body = redaction.json(body)
     return Answer(status, body, str(status), _error_reason(body) or f"status {status}")
 
 

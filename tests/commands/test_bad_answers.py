@@ -1,14 +1,17 @@
 """Commands against servers that answer nonsense: each ends in a message and an exit code, and nothing is written."""
 
+import base64
+import html
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -102,12 +105,15 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-def run(server: Server, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (folder / "manifest.yaml").write_text(MANIFEST)
+def run(
+    server: Server, folder: Path, *arguments: str, env: Mapping[str, str] = {}, text: str = MANIFEST
+) -> subprocess.CompletedProcess[str]:
+    (folder / "manifest.yaml").write_text(text)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "OPENSEARCH_"))}
+    own = {"PASSWORD": "pass-word", "KEY": "sk-secret", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-m", "reconciler", *arguments, "manifest.yaml", "--var", f"endpoint={server.url}"],
-        env={**inherited, "PASSWORD": "pass-word", "KEY": "sk-secret", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**inherited, **own, **env},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -196,10 +202,134 @@ def test_nothing_listens(tmp_path: Path) -> None:
     assert "error[unreachable]" in done.stderr
 
 
-def test_a_service_that_repeats_the_secret_is_not_repeated(server: Server, tmp_path: Path) -> None:
-    echo = {"error": {"root_cause": [{"type": "x", "reason": "Incorrect key sk-secret"}]}, "status": 400}
-    server.answer("/_plugins/_ml/connectors/_create", echo, 400)
-    done = run(server, tmp_path, "apply", "--yes", "--debug", "--ledger", str(tmp_path / "ledger.json"))
-    assert done.returncode == 1
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "JSON in text": lambda secret: json.dumps({"key": secret}),
+    "as Gson writes it": lambda secret: secret.replace("=", "\\u003d").replace("&", "\\u0026"),
+    "percent": lambda secret: quote(secret, safe=""),
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "base64 with a user": lambda secret: base64.b64encode(f"admin:{secret}".encode()).decode(),
+    "HTML": html.escape,
+}
+ODD = "sk-'se\"cret/=&ö"
+EVERY_FORM = " or ".join(form(ODD) for form in FORMS.values())
+
+
+def forms_in(text: str) -> list[str]:
+    """The forms of the odd secret that stand in a text; base64 by its middle, and what JSON makes of them."""
+    found = {name: form(ODD) for name, form in FORMS.items()}
+    found["base64"], found["base64 with a user"] = found["base64"][2:-4], found["base64 with a user"][12:-4]
+    return [name for name, one in found.items() if one in text or json.dumps(one)[1:-1] in text]
+
+
+@pytest.mark.parametrize("shape", ["error", "text", "page", "success"])
+def test_a_service_that_repeats_the_secret_is_not_repeated(shape: str, server: Server, tmp_path: Path) -> None:
+    said = f"Incorrect key {EVERY_FORM} given"
+    shapes: dict[str, tuple[object, int]] = {
+        "error": ({"error": {"root_cause": [{"type": "x", "reason": said}]}, "status": 400}, 400),
+        "text": (said.encode(), 400),
+        "page": (f"<html><title>{said}</title></html>".encode(), 500),
+        "success": ({said: said}, 200),
+    }
+    server.answer("/_plugins/_ml/connectors/_create", *shapes[shape])
+    figures = tmp_path / "figures.json"
+    env = {"KEY": ODD}
+    apply = ("apply", "--yes", "--ledger")
+    text = run(server, tmp_path, *apply, str(tmp_path / "1.json"), "--debug", "--stats", str(figures), env=env)
+    data = run(server, tmp_path, *apply, str(tmp_path / "2.json"), "--json", env=env)
+    assert (text.returncode, data.returncode) == (1, 1)
     assert "POST /_plugins/_ml/connectors/_create" in server.written
-    assert "Incorrect key ***" in done.stderr
+    if shape != "success":
+        assert "Incorrect key" in text.stderr
+        assert "***" in text.stderr
+        assert "***" in str(json.loads(data.stdout)["problems"])
+    ledger = (tmp_path / "1.json").read_text()
+    for shown in (text.stdout, text.stderr, data.stdout, data.stderr, figures.read_text(), ledger):
+        assert forms_in(shown) == []
+
+
+def test_an_object_that_holds_the_secret_in_the_open_does_not_show_it(server: Server, tmp_path: Path) -> None:
+    action = {
+        "action_type": "PREDICT",
+        "method": "POST",
+        "url": "https://api.deepseek.com/v1/chat/completions",
+        "headers": {"Authorization": f"Bearer {EVERY_FORM}"},
+    }
+    live = {"name": "one", "protocol": "http", "version": "1", "parameters": {}, "actions": [action]}
+    hits = {"hits": {"hits": [{"_id": "c1", "_source": live}]}}
+    server.answer("/_plugins/_ml/connectors/_search", hits)
+    row = {
+        "type": "row",
+        "manifest": "bad-answers",
+        "address": "connectors.one",
+        "id": "c1",
+        "name": "one",
+        "applied": {"name": "one", "credential": {"key": "${secret.key}"}},
+        "fingerprints": {"key": "00"},
+    }
+    identity = {"type": "identity", "manifest": "", "body": {"version": 2, "id": "l", "cluster": "u"}}
+    rows = {"hits": {"hits": [{"_source": identity}, {"_source": row}]}}
+    server.answer("/reconciler-ledger/_search", rows)
+    saved = tmp_path / "plan.json"
+    env = {"KEY": ODD}
+    done = [
+        run(server, tmp_path, "plan", "--out", str(saved), env=env),
+        run(server, tmp_path, "plan", "--json", "--calls", env=env),
+        run(server, tmp_path, "show", env=env),
+        run(server, tmp_path, "show", "--json", env=env),
+    ]
+    assert [one.returncode for one in done] == [0, 0, 0, 0]
+    shown = [one.stdout + one.stderr for one in done] + [saved.read_text()]
+    for text in shown:
+        assert "***" in text
+        assert forms_in(text) == []
+
+
+SECRETS = """\
+secrets:
+  key: { env: KEY }
+  other: { env: OTHER }
+  third: { file: /nowhere/key }
+"""
+
+
+def test_what_can_not_be_read_is_found_before_the_first_write(server: Server, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.json"
+    stated = 'credential: { key: "${secret.key}", other: "${secret.other}", third: "Bearer ${secret.third}" }'
+    text = MANIFEST.partition("secrets:")[0].replace('credential: { key: "${secret.key}" }', stated) + SECRETS
+    planned = run(server, tmp_path, "plan", text=text)
+    assert (planned.returncode, planned.stderr) == (0, "")
+    stopped = run(server, tmp_path, "apply", "--yes", "--ledger", str(ledger), text=text)
+    assert (stopped.returncode, server.written, ledger.exists()) == (1, [], False)
+    assert "Plan: 2 to create" in stopped.stdout
+    assert stopped.stderr.splitlines() == [
+        "manifest.yaml:18:3: error[secret-unreadable] secrets.other",
+        "   18 |   other: { env: *** }",
+        "      |   ^^^^^ the environment variable OTHER is not set; set it",
+        "manifest.yaml:19:3: error[secret-unreadable] secrets.third",
+        "   19 |   third: { file: *** }",
+        "      |   ^^^^^ the file /nowhere/key can not be read: No such file or directory; check the path and who may "
+        "read it",
+    ]
+    told = json.loads(run(server, tmp_path, "apply", "--yes", "--json", text=text).stdout)
+    assert [(one["code"], one["address"]) for one in told["problems"]] == [
+        ("secret-unreadable", "secrets.other"),
+        ("secret-unreadable", "secrets.third"),
+    ]
+    assert server.written == []
+
+
+def test_a_password_that_is_not_set_is_found_before_anything_is_asked(server: Server, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    text = MANIFEST.replace("${env.PASSWORD}", "${env.NOWHERE}")
+    stopped = run(server, tmp_path, "plan", "--stats", str(figures), text=text)
+    assert stopped.returncode == 1
+    assert "manifest.yaml:5:40: error[secret-unreadable] target.opensearch.auth.password" in stopped.stderr
+    assert json.loads(figures.read_text())["requests"]["total"] == 0
+
+
+def test_a_managed_secret_needs_an_account_to_ask(server: Server, tmp_path: Path) -> None:
+    text = MANIFEST.replace("key: { env: KEY }", "key: { secretsmanager: { secret_id: a } }")
+    stopped = run(server, tmp_path, "plan", text=text)
+    assert stopped.returncode == 1
+    assert "manifest.yaml:17:3: error[no-target] secrets.key" in stopped.stderr

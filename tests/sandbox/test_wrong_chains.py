@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 
 from reconciler import diagnosis
 from reconciler.model.request import Answer, Request, Service, ServiceFailure
+from reconciler.redaction import Redaction
 from reconciler.sandbox import lifecycle
 from reconciler.sandbox.settings import ACCOUNT, AUTOMATION_ARN, DOMAIN_ARN, REGION
 from reconciler.transports import opensearch
@@ -148,7 +149,7 @@ class Run:
         got = self.http.send(request)
         if got.is_success:
             return got.json()
-        answer = opensearch.answer(got.status_code, got.text)
+        answer = opensearch.answer(got.status_code, got.text, Redaction())
         failure = ServiceFailure(Request(Service.OPENSEARCH, f"{method} {path}"), answer, answer.reason)
         raise Refused(_layer(got), got.status_code, answer.reason, failure)
 

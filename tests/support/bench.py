@@ -15,10 +15,13 @@ from reconciler.ledger.lock import Holder, Lock
 from reconciler.manifest.load import (
     AwsTarget,
     Declared,
+    EnvironmentSecret,
     Lifecycle,
+    ManagedSecret,
     Manifest,
     OpenSearchTarget,
     Query,
+    SecretSource,
     SigV4Auth,
     Target,
 )
@@ -30,6 +33,7 @@ from reconciler.model.kind import Kind
 from reconciler.model.objects import Address, Desired
 from reconciler.plan.decide import Permissions, decide
 from reconciler.plan.plan import Plan
+from reconciler.plan.secrets import Secrets, to_read
 from reconciler.plan.settle import settled
 from reconciler.plan.survey import Question, introduce, survey
 from reconciler.runner import Runner, reading_only
@@ -122,8 +126,9 @@ class Seen:
 class Bench:
     """One manifest's owner. Each call is a process of its own: it knows what the world and its ledger say.
 
-    `secrets` are the values of the manifest's secrets, `queries` what it asks to verify, `moved` addresses that
-    were left, with the new ones; `exchange` and `runner` are those of the last call.
+    `secrets` are the values of the manifest's secrets, `managed` those that are kept in Secrets Manager, by their id
+    there; `queries` what it asks to verify, `moved` addresses that were left, with the new ones; `exchange` and
+    `runner` are those of the last call.
     """
 
     world: World
@@ -131,13 +136,14 @@ class Bench:
     secrets: Mapping[str, str] = field(default_factory=dict)
     queries: Sequence[Query] = ()
     moved: Mapping[str, str] = field(default_factory=dict)
+    managed: Mapping[str, str] = field(default_factory=dict)
     exchange: WorldExchange = field(init=False)
     runner: Runner = field(init=False)
     progress: Seen = field(init=False, default_factory=Seen)
 
     def plan(self, sections: Sections, permissions: Permissions = Permissions()) -> Plan:  # noqa: B008
         """What would be done. Nothing is written."""
-        self.exchange = WorldExchange(self.world, secrets=self.secrets)
+        self.exchange = WorldExchange(self.world)
         return self._plan(Runner(self.exchange, guard=reading_only), sections, permissions)
 
     def apply(
@@ -150,7 +156,7 @@ class Bench:
     ) -> Report:
         """Plan and carry out. AssertionError when the plan has problems."""
         order = None if seed is None else random.Random(seed)
-        self.exchange = WorldExchange(self.world, faults=faults, order=order, secrets=self.secrets)
+        self.exchange = WorldExchange(self.world, faults=faults, order=order)
         runner = self.runner = Runner(self.exchange, jitter=lambda: 0.5)
         plan = self._plan(runner, sections, permissions)
         plan = settled(plan, lambda: self._plan(runner, sections, permissions), runner, self._timestamp)
@@ -158,13 +164,18 @@ class Bench:
         return self.carry_out(runner, plan)
 
     def carry_out(self, runner: Runner, plan: Plan) -> Report:
-        """Carry a plan out."""
+        """Carry a plan out, with those secrets alone that it has to send."""
         self.progress = Seen()
+        vault = self._vault()
+        wanted = {name for change in plan.work for name in to_read(change)}
+        vault.need(runner, wanted)
+        if wanted:
+            self.exchange.secrets = {name: vault.read(name) for name in wanted}
         holder = Holder("somebody", self._timestamp(), f"{self.name} {self.world.ledger.number()}", manifest=self.name)
         edge = Edge(
             timestamp=self._timestamp,
             new_id=lambda: "ledger-1",
-            read_secret=lambda name: self.secrets[name],
+            read_secret=vault.read,
             monotonic=lambda: self.world.now,
             lock=Lock(self.name, holder, self.world.ledger.number(), 1),
             is_gone=lambda holder: False,
@@ -178,9 +189,13 @@ class Bench:
         """Apply a manifest without objects."""
         return self.apply({}, permissions, seed=seed)
 
+    def _vault(self) -> Secrets:
+        kept: dict[str, SecretSource] = {name: EnvironmentSecret(name) for name in self.secrets}
+        return Secrets({**kept, **{name: ManagedSecret(one) for name, one in self.managed.items()}}, self.secrets)
+
     def _plan(self, runner: Runner, sections: Sections, permissions: Permissions) -> Plan:
         declared = manifest(self.name, verify=self.queries, moved=self.moved)
-        question = Question(declared, kinds(), "us-east-1", self.secrets.get)
+        question = Question(declared, kinds(), "us-east-1", self._vault())
         context = introduce(runner, question)
         return decide(survey(runner, question, context, desired(sections)), permissions)
 

@@ -72,7 +72,7 @@ class WorldExchange:
 
     A request is carried out when its answer comes. `order` gives each request its duration, so that a seed is an
     order of completion; without it requests end in the order they were sent. When the process is killed, of the
-    other requests under way some are carried out, as `order` has it.
+    other requests under way some are carried out, as `order` has it. `secrets` are the values put into requests.
     """
 
     def __init__(
@@ -81,13 +81,12 @@ class WorldExchange:
         *,
         faults: Faults = nothing,
         order: random.Random | None = None,
-        secrets: Mapping[str, str] | None = None,
     ) -> None:
+        self.secrets: Mapping[str, str] = {}
         self.log: list[Request] = []
         self._world = world
         self._faults = faults
         self._order = order
-        self._secrets = secrets or {}
         self._under_way: list[tuple[float, int, Request]] = []
         self._assumed: set[str] = set()
         self._ended = 0
@@ -144,7 +143,7 @@ class WorldExchange:
             case Fault.KILLED_LATE:
                 for one in (request, *(under_way for _, _, under_way in self._under_way)):
                     seconds = 6.0 if self._order is None else self._order.uniform(0.5, 12.0)
-                    self._world.later(seconds, _filled(one, self._secrets))
+                    self._world.later(seconds, _filled(one, self.secrets))
                 self._under_way = []
                 raise Killed
             case Fault.LOST_BEFORE | Fault.LOST_AFTER:
@@ -173,7 +172,7 @@ class WorldExchange:
     def _send(self, request: Request) -> Answer | Exception:
         if request.identity is not None and request.identity not in self._assumed:
             return AssertionError(f"{request.label} is signed as {request.identity}, which was not assumed")
-        answer = self._world.send(_filled(request, self._secrets))
+        answer = self._world.send(_filled(request, self.secrets))
         if request.operation == "AssumeRole" and answer.ok:
             self._assumed.add(str(request.parameters["RoleArn"]))
         return answer

@@ -35,6 +35,7 @@ class World:
         self.account = Account(settling=settling, page=page)
         self.domain = Domain(self.account.has, Delays(search, deploy))
         self.ledger = Index()
+        self.secrets: dict[str, str] = {}  # of Secrets Manager, by id
         self._late: list[tuple[float, Request]] = []
 
     def advance(self, now: float) -> None:
@@ -71,10 +72,18 @@ class World:
         body = json.loads(json.dumps(request.body))
         if request.service in (Service.IAM, Service.STS):
             return self.account.answer(request.operation, json.loads(json.dumps(dict(request.parameters))), self.now)
+        if request.service is Service.SECRETS:
+            return self._secret(str(request.parameters["SecretId"]))
         path = request.path.partition("?")[0]
         if request.service is Service.LEDGER:
             return self.ledger.answer(request.method, path, request.query, body)
         return self.domain.answer(request.method, path, request.query, body, request.identity, self.now)
+
+    def _secret(self, one: str) -> Doc:
+        if one not in self.secrets:
+            reason = "Secrets Manager can't find the specified secret."
+            raise Refused(400, reason, "ResourceNotFoundException")
+        return {"Name": one, "SecretString": self.secrets[one]}
 
     def state(self) -> Json:
         """Everything there is but the ledger, without ids and times: equal states are the same to their users."""

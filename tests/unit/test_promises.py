@@ -109,7 +109,7 @@ def test_a_rotation_that_was_not_sent_yet_is_not_taken_for_sent() -> None:
     edited = {**stated, "connectors": {"c": {**stated["connectors"]["c"], "description": "new"}}}
     plan = planner.plan(edited)
     rotated = Bench(world, secrets={"k": "two"})
-    rotated.exchange = WorldExchange(world, secrets=rotated.secrets)
+    rotated.exchange = WorldExchange(world)
     assert rotated.carry_out(Runner(rotated.exchange), plan).succeeded
     assert actions(rotated.plan(edited)) == {"connectors.c": Action.UPDATE}
     assert rotated.apply(edited).succeeded

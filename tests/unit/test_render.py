@@ -75,7 +75,7 @@ def survey(file: str = "chain.yaml") -> Survey:
     caller = Caller(f"{ACCOUNT}:user/ci", "123456789012", "ci", ("all_access",))
     context = Context(manifest, KINDS, place, caller, Cluster("demo", "uuid", "2.19.4"), ledger)
     desired = {address: with_target(one, place) for address, one in desired_objects(manifest, KINDS).items()}
-    return Survey(context, desired, lives(), rotated=frozenset({"key"}))
+    return Survey(context, desired, lives(), fingerprints={"key": "01"})
 
 
 @pytest.fixture

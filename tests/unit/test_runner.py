@@ -235,7 +235,7 @@ def test_an_error_in_one_flow_leaves_the_others_alone() -> None:
         raise KeyError("a fault of the steps")
 
     flows = [Flow("bad", call(WRITE)), Flow("broken", broken()), Flow("good", call_all_in_turn(READ, READ))]
-    outcomes: dict[str, Outcome[object]] = runner(script).run_all(flows)  # type: ignore[arg-type]
+    outcomes: dict[str, Outcome[object]] = runner(script).run_all(flows)
     assert isinstance(outcomes["bad"].error, ServiceFailure)
     assert outcomes["broken"].error is not None
     assert outcomes["good"].value() == (OK, OK)
@@ -305,7 +305,7 @@ def test_what_waits_for_its_turn_or_for_a_time_is_told_to_stop_at_once() -> None
         return (yield from call(WRITE))
 
     flows = [Flow(name, call_all([replace(SECURITY, parameters={"name": name})])) for name in "abc"]
-    outcomes: dict[str, Outcome[object]] = one.run_all([*flows, Flow("pausing", pausing())])  # type: ignore[list-item]
+    outcomes: dict[str, Outcome[object]] = one.run_all([*flows, Flow("pausing", pausing())])
     assert [key for key, outcome in outcomes.items() if outcome.error is None] == ["a"]
     assert len(script.sent) == 1
     assert script.time < 1
