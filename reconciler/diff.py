@@ -120,7 +120,7 @@ def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChang
     rule = schema.rule.member(name)
     applied = versions.applied or _NOTHING
     if name in schema.write_only:
-        yield from _write_only(rule, name, versions)
+        yield from list(_write_only(rule, name, versions)) or _resent(schema, name, versions)
         return
     live = versions.live.get(name)
     wanted = versions.desired.get(name, rule.default)
@@ -262,6 +262,24 @@ def _write_only(rule: Rule, name: str, versions: Versions) -> Iterator[FieldChan
             yield FieldChange((name, key), before, after, write_only=True)
         elif isinstance(after, str) and any(f"${{secret.{secret}}}" in after for secret in versions.rotated):
             yield FieldChange((name, key), before, after, text="the secret has another value", write_only=True)
+
+
+def _resent(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChange]:
+    """What is the same as was sent last, as far as can be told, and is to be sent again all the same."""
+    sent = versions.desired.get(name)
+    if versions.applied is None or sent is None:
+        return
+    for version in schema.versions[name]:
+        rule = schema.rule.member(version)
+        before, after = (rule.canonical(one.get(version)) for one in (versions.applied, versions.desired))
+        if before != after:
+            text = f"sent again: {version} is {_told(after)}, was {_told(before)}"
+            yield FieldChange((name,), _named(sent), _named(sent), text=text, write_only=True)
+            return
+
+
+def _told(value: Value) -> str:
+    return "not stated" if value is None else str(value)
 
 
 def _named(value: Value) -> Value:

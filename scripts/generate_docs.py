@@ -127,6 +127,8 @@ def _inner(rule: Rule) -> Iterator[tuple[str, Rule]]:
 def _on_change(schema: Schema, name: str, rule: Rule) -> str:
     if name in schema.create_only:
         said = "replaced"
+    elif rule.resends:
+        said = f"`{rule.resends}` is sent again"
     elif rule.local:
         said = "nothing is sent"
     elif name in schema.write_only:

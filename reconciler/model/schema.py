@@ -25,8 +25,8 @@ class Rule:
     `compare` is "policy", "string", "casefold" or "" (as JSON); `ordered` is false for sets; `default` is what
     absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
     `merge` marks maps whose keys the service can not remove; `additive` lists belong to several owners;
-    `local` fields are the reconciler's own and never sent; `widens` is "added" or "removed" where
-    what comes or goes lets somebody do more.
+    `local` fields are the reconciler's own and never sent; `resends` names the write-only field that is sent again when
+    this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more.
     """
 
     schema: Mapping[str, Json]
@@ -62,6 +62,10 @@ class Rule:
     @cached_property
     def local(self) -> bool:
         return self.schema.get("local") is True
+
+    @cached_property
+    def resends(self) -> str:
+        return str(self.schema.get("resends", ""))
 
     @cached_property
     def widens(self) -> str:
@@ -148,6 +152,12 @@ class Schema:
     def server_made_ids(self) -> bool:
         """Whether objects are known by an id the service makes, so that names may repeat."""
         return bool(self._names("primaryIdentifier") & self.read_only)
+
+    @cached_property
+    def versions(self) -> Mapping[str, tuple[str, ...]]:
+        """By write-only field, the fields that make it be sent again when they change."""
+        members = self.rule.members.items()
+        return {field: tuple(name for name, rule in members if rule.resends == field) for field in self.write_only}
 
     @cached_property
     def shared(self) -> bool:

@@ -43,6 +43,14 @@ def test_identity_and_replacement(
     )
 
 
+def test_what_makes_a_field_be_sent_again_is_local_and_the_field_is_never_shown() -> None:
+    assert kinds()["connectors"].schema.versions == {"credential": ("credential_version",)}
+    for kind in kinds().values():
+        for name, rule in kind.schema.rule.members.items():
+            assert not rule.resends or rule.local, name
+            assert rule.resends in {"", *kind.schema.write_only}, name
+
+
 def test_service_names() -> None:
     connectors, mappings = kinds()["connectors"].schema, kinds()["role_mappings"].schema
     assert connectors.service_name("c", {"name": "Connector"}) == "Connector"
