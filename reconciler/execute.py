@@ -356,7 +356,7 @@ class _Execution:
         except Exception as error:
             yield from unstopped(self._end_turn(turn))
             if not written:
-                yield from unstopped(self._back(change))
+                yield from unstopped(self._back(change, self._rows.get(address)))
             elif not (isinstance(error, ServiceFailure) and error.may_have_happened):
                 yield from unstopped(self._at_rest(change))
             raise
@@ -417,7 +417,10 @@ class _Execution:
                 for live in found.lives:
                     yield from kind.delete(Work(change.address, live.name, self._context.place, live=live, row=row))
                 if not (isinstance(error, ServiceFailure) and error.may_have_happened):
-                    yield from self._back(change)
+                    before = self._rows.get(change.address)
+                    if before is not None and _unproved(change):
+                        before = replace(before, intent=_cleaning(change, before.id))
+                    yield from self._back(change, before)
             raise NotProved(error) from error
 
     def _unprove(self, change: Change) -> Steps[None]:
@@ -433,15 +436,12 @@ class _Execution:
         gives = any(self._kind(one).entitles and one.action is not Action.NO_OP for one in before)
         return _NEW_RIGHTS if gives else 0.0
 
-    def _back(self, change: Change) -> Steps[None]:
-        """Put the row back as it was before the intent: nothing was written.
+    def _back(self, change: Change, row: Row | None) -> Steps[None]:
+        """Put the row back as it was before the intent: nothing was written, or it was undone.
 
         That this fails is not told: the intent that stays is no harm to the next apply, and the refusal matters more.
         """
-        row = self._rows.get(change.address)
         fresh = row or Row(change.address, self._context.manifest.name)
-        if row is not None and _unproved(change):
-            row = replace(row, intent=_cleaning(change, row.id))
         with suppress(Failed, ServiceFailure):
             yield from (
                 ledger_store.write([row], self._edge.fence)

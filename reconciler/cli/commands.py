@@ -226,10 +226,11 @@ def _endpoint(manifest: Manifest) -> str:
 
 
 def _save(made: Plan, subject: Subject, out: Path, redaction: Redaction) -> None:
-    document = as_json.plan_json(made, sessions.timestamp())
+    shown = as_json.plan_json(made, sessions.timestamp())
+    document = {name: redaction.json(value) for name, value in shown.items()}
     document[saved_plans.KEY] = saved_plans.dump(made, subject.desired, subject.permissions)
     try:
-        out.write_text(json.dumps(redaction.json(document), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
         message = f"the plan can not be written to {out}: {error.strerror}"
         raise ReconcilerError([Problem("usage", message, hint="check the path")]) from error

@@ -67,9 +67,9 @@ class Row:
         `applied` are the fields as last applied (secrets as references); `prior` are, for shared objects, the
         values found there before the first apply, or None when the object did not exist; `fingerprints` maps a
         secret's name to its salted hash; `lifecycle` is what the manifest said of its end; `intent` is what was
-        about to be done when nothing was heard since (`sends` names the write-only fields it was to send). `moved_from` is
-    the address under which the ledger still has it where the manifest moved it; `outdated` says that the ledger has it
-    otherwise, so that it has to be written.
+        about to be done when nothing was heard since; its `sends` names the write-only fields that were to be sent.
+    `moved_from` is the address under which the ledger still has it where the manifest moved it; `outdated` says that
+    the ledger has it otherwise, so that it has to be written.
     """
 
     address: Address

@@ -54,6 +54,10 @@ def edits(request: Request) -> bool:
     return request.operation.startswith("PUT /_plugins/_ml/connectors")
 
 
+def makes(request: Request) -> bool:
+    return request.operation == "POST /_plugins/_ml/connectors/_create"
+
+
 def asks(request: Request) -> bool:
     return request.service is Service.SECRETS
 
@@ -317,6 +321,17 @@ def test_a_credential_that_is_not_known_to_have_been_sent_is_sent(
     filled = {key: values[text.removeprefix("${secret.").removesuffix("}")] for key, text in then.items()}
     assert credentials(world) == [filled]
     assert last.plan(users(chain(connector(then)))).work == []
+
+
+def test_what_may_have_been_made_is_remembered_when_the_next_apply_is_refused() -> None:
+    world = World()
+    one = Bench(world, secrets={"k": "one"})
+    assert outcome(one.apply(models(ONE))) == []
+    two = Bench(world, secrets={"k": "two"})
+    assert not two.apply(models(ONE), faults=once(Fault.LOST_AFTER, makes)).succeeded
+    assert not two.apply(models(ONE), faults=always(Fault.FORBIDDEN, edits)).succeeded
+    assert outcome(two.apply(models(ONE))) == []
+    assert credentials(world) == [{"key": "two"}]
 
 
 # credential_version
