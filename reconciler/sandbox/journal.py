@@ -1,6 +1,7 @@
 """What happened at a sandbox's servers: each request, who made it, what was decided and by which layer and rule.
 
-It is kept in memory only, the last requests of it, and holds no secret: of credentials the name, never the key.
+It is kept in memory only, the last requests of it, and holds no secret: of credentials the name, never the key, and
+nothing that a request brought as one where an answer repeats it.
 """
 
 import base64
@@ -8,12 +9,13 @@ import binascii
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from reconciler.canonical.json import Json
+from reconciler.redaction import Redaction
 from reconciler.sandbox.gateway.http import Answer, Incoming
 from reconciler.sandbox.gateway.signature import Fault, is_signed, scope_of
 
@@ -21,6 +23,8 @@ KEPT = 5000  # requests
 DOMAIN, AWS, MODELS = "domain", "aws", "models"
 
 _REASON = 300  # characters
+_SECRET = 6  # characters; made-up shorter ones are words of the log, too
+_KEY_HEADER = re.compile(r"key|token|secret", re.IGNORECASE)
 _SUBJECTS = ("RoleArn", "RoleName", "UserName", "PolicyArn", "SecretId", "Name")
 _SIGNATURE_MESSAGES = frozenset(fault.value for fault in Fault)
 _ACTION = re.compile(r"User: \S+ is not authorized to perform: (\S+)")
@@ -61,21 +65,25 @@ class Journal:
     def __init__(self, name_key: Callable[[str], str | None]) -> None:
         self._name_key = name_key
         self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._redaction = Redaction()
 
     def add(self, server: str, request: Incoming, answer: Answer | None, milliseconds: float, fault: str) -> None:
         """Note a request and its answer, None when there was none."""
+        for secret in _secrets(request):
+            if len(secret) >= _SECRET:
+                self._redaction.learn(secret)
         layer, rule, reason = _judged(server, request, answer, fault)
         self._entries.append(
             Entry(
                 at=datetime.now(UTC).isoformat(timespec="milliseconds"),
                 server=server,
-                request=shown(server, request),
+                request=self._redaction.text(shown(server, request)),
                 who=self._who(request),
                 status=answer.status if answer else 0,
                 decision="unanswered" if answer is None else "answered" if answer.status < 400 else "refused",
                 layer=layer,
                 rule=rule,
-                reason=reason,
+                reason=self._redaction.text(reason)[:_REASON],
                 fault=fault,
                 milliseconds=round(milliseconds, 1),
             )
@@ -86,6 +94,7 @@ class Journal:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         layer, rule = ("trust policy", "sts:AssumeRole") if role else ("network", "")
         who = f"es.amazonaws.com for {role}" if role else "es.amazonaws.com"
+        reason = self._redaction.text(reason)
         self._entries.append(Entry(at, MODELS, request, who, 0, "refused", layer, rule, reason, "", 0.0))
 
     def last(self, count: int) -> list[Entry]:
@@ -136,6 +145,33 @@ def action_of(request: Incoming) -> tuple[str, str]:
     return action, str(subject)
 
 
+def _secrets(request: Incoming) -> Iterator[str]:
+    """What a request brings along as secrets: in its headers, as a connector's credential, to be kept as a secret."""
+    for name, value in request.headers.items() if not is_signed(request) else ():
+        scheme, _, text = value.partition(" ")
+        if name == "authorization":
+            yield _password(text) if scheme.lower() == "basic" else text or scheme
+        elif _KEY_HEADER.search(name):
+            yield value
+    if b"redential" not in request.body and b"SecretString" not in request.body:
+        return
+    try:
+        body = json.loads(request.body)
+    except ValueError:
+        return
+    stated = body if isinstance(body, Mapping) else {}
+    credential = stated.get("credential")
+    kept = [*(credential.values() if isinstance(credential, Mapping) else ()), stated.get("SecretString")]
+    yield from (value for value in kept if isinstance(value, str) and not value.startswith("arn:"))
+
+
+def _password(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
 def _user(encoded: str) -> str:
     try:
         return base64.b64decode(encoded).decode().partition(":")[0]
@@ -182,12 +218,12 @@ def _error(answer: Answer) -> tuple[str, str]:
         body = json.loads(text)
     except ValueError:
         code, message = (found[1] if (found := pattern.search(text)) else "" for pattern in _XML.values())
-        return code, (message or text.strip())[:_REASON]
+        return code, message or text.strip()
     if not isinstance(body, Mapping):
-        return "", text[:_REASON]
+        return "", text
     inner = body.get("error", body)
     if not isinstance(inner, Mapping):
-        return "", str(inner)[:_REASON]
+        return "", str(inner)
     named = inner.get("type") or inner.get("__type") or answer.headers.get("x-amzn-errortype") or ""
     said = inner.get("reason") or inner.get("message") or inner.get("Message") or text
-    return str(named), str(said)[:_REASON]
+    return str(named), str(said)
