@@ -344,7 +344,9 @@ class _Execution:
             yield from self._write_row(change, there)
             return Made()
         work = _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(address))
-        proves = change.action is Action.REPLACE and _beside(kind, change, work)
+        replaces = change.action is Action.REPLACE and _beside(kind, change, work)
+        # What an earlier apply made to replace another may be changed once more before anybody is pointed at it.
+        proves = replaces or (change.action is Action.UPDATE and bool(_unproved(change)))
         if proves and _prover(self._plan, change) is not None:
             self._proofs[address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
         written: list[Request] = []
