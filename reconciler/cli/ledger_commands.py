@@ -26,7 +26,7 @@ def history(load: Load, common: Common, last: int) -> None:
     """Print what the last applies did."""
     output = Output(common)
     subject = sessions.subject(load, sessions.kinds())
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         found = session.reader.run(ledger_store.history(subject.manifest.name, last))
     if output.is_json:
         output.data([dict(one) for one in found])
@@ -48,7 +48,7 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
     known = sessions.kinds()
     subject = sessions.subject(load, known)
     wanted = [sessions.address(text) for text in addresses]
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         ledger = session.reader.run(read_ledger(subject.manifest, known))
         unknown = [one for one in wanted if one not in ledger.rows or one.kind not in known]
         if unknown:
@@ -80,7 +80,7 @@ def unlock(load: Load, common: Common, consent: Consent) -> None:
     output = Output(common)
     subject = sessions.subject(load, sessions.kinds())
     name = subject.manifest.name
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         seen = session.reader.run(locks.look(name))
         if seen is None:
             _said(output, f"{name} is not locked.", {"freed": False})
@@ -98,7 +98,7 @@ def rebind(load: Load, common: Common, consent: Consent) -> None:
     """Say that a ledger that came along in a snapshot belongs to the cluster it is on now."""
     output = Output(common)
     subject = sessions.subject(load, sessions.kinds())
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         ledger = session.reader.run(ledger_store.read(subject.manifest.name))
         cluster = session.reader.run(find_cluster())
         if not ledger.id or ledger.cluster == cluster.uuid:
