@@ -305,6 +305,11 @@ def timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moment() -> str:
+    """The time as `timestamp` gives it, to the millisecond: what the ledger's documents are ordered by."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def new_id() -> str:
     """An id nobody else has: twelve hexadecimal digits."""
     return uuid.uuid4().hex[:12]
