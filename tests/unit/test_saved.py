@@ -141,6 +141,7 @@ def test_every_plan_that_is_written_keeps_to_the_schema(
         assert not plan.errored, plan.problems
         back = kept(plan, sections, allowed)
         assert (back.desired, back.permissions) == (desired(sections), allowed)
+        assert refusals(replace(back, manifest=replace(back.manifest, secrets=SOURCES))) <= UNSOUND
         assert moved(back, bench.plan(sections, allowed)) == {}
         assert outcome(bench.apply(sections, allowed)) == []
         work = {str(change.address) for change in plan.pending}
@@ -148,9 +149,32 @@ def test_every_plan_that_is_written_keeps_to_the_schema(
     assert kept(bench.plan({}), {}).desired == {}
 
 
+UNSOUND = {"a credential stands in the manifest as it is", "the parameters have no model"}
+"""What is wrong with generated manifests, which no file could hold."""
+
+
+def refusals(back: saved.Saved) -> set[str]:
+    """What is wrong with a saved plan's objects."""
+    try:
+        saved_plan.check(back, kinds(), KNOWN, ())
+    except ReconcilerError as error:
+        return {problem.message for problem in error.problems}
+    return set()
+
+
+def test_a_plan_with_warnings_keeps_to_the_schema() -> None:
+    signed = copy.deepcopy(dict(SECTIONS))
+    signed["connectors"]["c"]["sign_as"] = "arn:aws:iam::123456789012:role/nobody"  # type: ignore[index]
+    signed["role_mappings"] = {"ml_full_access": {"users": ["ann"]}}
+    plan = planned(World(), signed)
+    assert [problem.code for problem in plan.problems] == ["not-mapped"]
+    assert written(plan, signed)["problems"][0]["severity"] == "warning"
+
+
 def test_a_plan_comes_back_as_it_was() -> None:
     plan = planned(World())
     back = kept(plan)
+    assert refusals(back) == set()
     assert back.desired == desired(SECTIONS)
     assert back.permissions == PERMISSIONS
     assert back.manifest == plan.context.manifest
