@@ -23,6 +23,7 @@ from reconciler.plan import history
 from reconciler.plan.decide import Attributes, Sharing, needed, recorded
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import secrets_of, to_read
+from reconciler.redaction import Redaction
 from reconciler.references import resolve
 from reconciler.runner import MISREAD, Flow, Outcome, Runner
 
@@ -85,7 +86,7 @@ class Edge:
     """What comes from outside: the time as ISO 8601 in UTC, a fresh id, a secret's value, the monotonic time.
 
     `lock` is the manifest's: its number tells the ledger late writes of earlier holders from ours. `is_gone` says of
-    somebody who holds a lock that he will not come back.
+    somebody who holds a lock that he will not come back. `redaction` keeps secrets out of the history.
     """
 
     timestamp: Callable[[], str]
@@ -94,6 +95,7 @@ class Edge:
     monotonic: Callable[[], float]
     lock: Lock
     is_gone: Callable[[Holder], bool]
+    redaction: Redaction
 
     @property
     def fence(self) -> int:
@@ -646,7 +648,8 @@ class _Execution:
             "not_as_planned": {str(one): text for one, text in differing.items()},
             "stopped": self._runner.stopping,
         }
-        record = ledger_store.record(self._context.manifest.name, self._edge.timestamp(), by, summary)
+        body = self._edge.redaction.json(summary)
+        record = ledger_store.record(self._context.manifest.name, self._edge.timestamp(), by, body)
         self._runner.run_all([Flow("history", record, to_the_end=True)])
 
 

@@ -301,8 +301,9 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         with Progress(output) as progress:
             session.writer.observe(progress)
             edge = Edge(
-                sessions.moment, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone
-            )
+                sessions.moment, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone,
+                session.secrets.redaction,
+            )  # fmt: skip
             session.interrupts.defer(session.writer.stop)
             report = execute.execute(session.writer, made, edge, progress)
     verdicts: tuple[Verdict, ...] = ()

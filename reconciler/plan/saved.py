@@ -69,6 +69,7 @@ def dump(
         "ledger": str(ledger.absolute()) if ledger is not None else None,
         "target": _target(manifest.target),
         "secrets": {name: _source(source) for name, source in manifest.secrets.items()},
+        "secret_positions": {name: asdict(position) for name, position in manifest.secret_positions.items()},
         "queries": [
             {"name": one.name, "kind": one.kind, "body": encode(one.body), "position": asdict(one.position)}
             for one in manifest.verify
@@ -217,6 +218,7 @@ def _load(inner: Any) -> Saved:
         ),
         files=(),
         moved=tuple(Moved(one["from"], one["to"]) for one in inner["moved"]),
+        secret_positions={name: Position(**position) for name, position in inner["secret_positions"].items()},
     )
     permissions = Permissions(
         _addresses(allowed["adopt"]),

@@ -35,6 +35,8 @@ CHAIN: Sections = {
     "models": {"m": {"connector_id": "${connectors.c.id}", "description": "asks", "name": "m"}},
 }
 
+HEADERS = {"Authorization": "Bearer ***"}
+
 
 def owner(world: World, key: str = SECRETS["key"], moved: Mapping[str, str] = {}) -> Bench:
     return Bench(world, secrets={"key": key}, moved=moved)
@@ -161,6 +163,16 @@ def test_no_secret_is_kept() -> None:
     text = json.dumps(documents(world))
     assert "credential" in text
     assert [value for value in (*values, "sk-plain", "secret.key") if value in text] == []
+
+
+def test_a_secret_that_somebody_wrote_where_it_is_shown_is_not_kept() -> None:
+    world = World()
+    assert outcome(owner(world).apply(CHAIN)) == []
+    (connector,) = world.domain.connectors.documents.values()
+    connector["actions"][0]["headers"] = {"Authorization": f"Bearer {SECRETS['key']}"}
+    assert outcome(owner(later(world)).apply(CHAIN)) == []
+    (newest, _) = documents(world)
+    assert newest["body"]["changes"][0]["fields"] == [{"path": ["actions", 0, "headers"], "before": HEADERS}]
 
 
 def test_much_is_kept_in_short() -> None:
