@@ -19,9 +19,11 @@ from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, Stopped, unstopped, until
+from reconciler.plan import history
 from reconciler.plan.decide import Attributes, Sharing, needed, recorded
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import secrets_of, to_read
+from reconciler.redaction import Redaction
 from reconciler.references import resolve
 from reconciler.runner import MISREAD, Flow, Outcome, Runner
 
@@ -84,7 +86,7 @@ class Edge:
     """What comes from outside: the time as ISO 8601 in UTC, a fresh id, a secret's value, the monotonic time.
 
     `lock` is the manifest's: its number tells the ledger late writes of earlier holders from ours. `is_gone` says of
-    somebody who holds a lock that he will not come back.
+    somebody who holds a lock that he will not come back. `redaction` keeps secrets out of the history.
     """
 
     timestamp: Callable[[], str]
@@ -93,6 +95,7 @@ class Edge:
     monotonic: Callable[[], float]
     lock: Lock
     is_gone: Callable[[Holder], bool]
+    redaction: Redaction
 
     @property
     def fence(self) -> int:
@@ -634,17 +637,29 @@ class _Execution:
 
     def _record(self, results: Iterable[Result], differing: Mapping[Address, str]) -> None:
         """One document of history. That it can not be written changes nothing of what was done."""
-        body: list[Json] = [
-            {"address": str(one.change.address), "action": str(one.change.action), "status": str(one.status)}
+        changes = [
+            {**history.entry(one.change, self._attributes), **_became(one)}
             for one in results
-            if one.change.action is not Action.NO_OP
+            if one.change.action is not Action.NO_OP or one.change.moved_from is not None
         ]
-        if not body:
+        if not changes:
             return
         by = self._context.caller.arn or self._context.caller.user
-        summary: Json = {"changes": body, "not_as_planned": {str(one): text for one, text in differing.items()}}
-        record = ledger_store.record(self._context.manifest.name, self._edge.timestamp(), by, summary)
+        summary: Json = {
+            "changes": history.bounded(changes),
+            "not_as_planned": {str(one): text for one, text in differing.items()},
+            "stopped": self._runner.stopping,
+        }
+        body = self._edge.redaction.json(summary)
+        record = ledger_store.record(self._context.manifest.name, self._edge.timestamp(), by, body)
         self._runner.run_all([Flow("history", record, to_the_end=True)])
+
+
+def _became(result: Result) -> dict[str, Json]:
+    """What became of a change, as the ledger's history keeps it."""
+    told: dict[str, Json] = {"status": str(result.status), "seconds": round(result.seconds, 3)}
+    told |= {"error": history.cut(str(result.error))} if result.error is not None else {}
+    return {**told, **({"waits_for": [str(one) for one in result.waits_for]} if result.waits_for else {})}
 
 
 def known_attributes(plan: Plan) -> Attributes:

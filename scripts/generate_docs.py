@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -44,6 +45,9 @@ EXITS: Mapping[str, Mapping[int, str]] = {
 }
 """What exit codes mean where it is more than done (0) and error (1)."""
 
+SAVED_PLAN = "schemas/formats/saved-plan.schema.json"
+"""The published form of saved plans."""
+
 _WIDTH = 100
 _ACCOUNT = Place("us-east-1", "123456789012", domain="search-demo")
 _SIGNED = "connectors"
@@ -56,6 +60,7 @@ def pages() -> dict[str, str]:
     made["docs/errors.md"] = _errors()
     made["docs/commands.md"] = _commands()
     made["docs/permissions.md"] = _permissions(kinds)
+    made["docs/saved-plans.md"] = _saved_plans()
     return made
 
 
@@ -428,6 +433,69 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+# saved plans
+
+
+def _saved_plans() -> str:
+    schema = json.loads((ROOT / SAVED_PLAN).read_text("utf-8"))
+    parts = [
+        "# Saved plans",
+        "```\nreconciler plan chat.yaml --out plan.json\nreconciler apply plan.json\n```",
+        "The file holds the objects as they were stated when the plan was made, the target, the place of the ledger, "
+        "and what was shown. `apply` makes the plan anew from that and from what is live then. It does what was shown, "
+        "or it does nothing and names what moved: `error[stale-plan] connectors.chat: description changed since the "
+        "plan was made`. What others add to shared lists, and states that pass by themselves, outdate no plan. Options "
+        "and variables are given when the plan is made; files and environment variables of secrets are read when it is "
+        "applied.",
+        f"Its form is published as [`{SAVED_PLAN}`](../{SAVED_PLAN}) (JSON Schema 2020-12), which every file is "
+        "checked against before it is applied. A file of a newer version is refused.",
+        f"## {schema['title']}",
+        str(schema["description"]),
+    ]
+    for heading, one in _shapes(schema, schema, ""):
+        rows = [
+            (f"`{name}`", _form(schema, member), _told(schema, member)) for name, member in one["properties"].items()
+        ]
+        parts += [f"### `{heading}`"] if heading else []
+        parts.append(_table(("Key", "Type", "Meaning"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _shapes(whole: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping with named members, by its path, as deep as there are any; values are the manifest's affair."""
+    if "properties" in schema:
+        yield path.removeprefix("."), schema
+    inner = [(f"{path}.{name}", member) for name, member in schema.get("properties", {}).items()]
+    inner += [(f"{path}[]", schema["items"])] if "items" in schema else []
+    other = schema.get("additionalProperties")
+    inner += [(f"{path}.*", other)] if isinstance(other, Mapping) else []
+    for where, member in inner:
+        for branch in member.get("anyOf", [member]):
+            name = branch.get("$ref", "").rpartition("/")[2]
+            if name not in ("value", "position"):
+                yield from _shapes(whole, whole["$defs"].get(name, branch), where)
+
+
+def _form(whole: Mapping[str, Any], member: Mapping[str, Any]) -> str:
+    """The type of a member, in JSON Schema's words."""
+    branches = [
+        whole["$defs"].get(one.get("$ref", "").rpartition("/")[2], one) for one in member.get("anyOf", [member])
+    ]
+    found: list[str] = []
+    for one in branches:
+        stated = member.get("type", one.get("type", ()))
+        found += [f"`{json.dumps(value)}`" for value in one.get("enum", [one["const"]] if "const" in one else [])]
+        found += [stated] if isinstance(stated, str) else stated
+    return " or ".join(dict.fromkeys(found)) or "any value"
+
+
+def _told(whole: Mapping[str, Any], member: Mapping[str, Any]) -> str:
+    """The description of a member, or of what it refers to."""
+    branches = [member, *member.get("anyOf", ())]
+    referred = [whole["$defs"][one["$ref"].rpartition("/")[2]] for one in branches if "$ref" in one]
+    return str(next(one["description"] for one in (member, *referred) if "description" in one))
 
 
 def _linked(kinds: Iterable[Kind]) -> Iterator[tuple[Kind, str]]:

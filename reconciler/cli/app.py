@@ -1,11 +1,21 @@
 """The commands and their options. What they do is in `commands`, loaded when one is run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from reconciler.cli.options import Common, Consent, Load
+
+
+class ListByDefault(TyperGroup):
+    """A group whose command `list` needs no name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if named else ["list", *args])
+
 
 app = typer.Typer(
     name="reconciler",
@@ -23,8 +33,12 @@ sandbox = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+history_group = typer.Typer(
+    cls=ListByDefault, help="Show what earlier applies did.", no_args_is_help=True, rich_markup_mode=None
+)
 ledger_group = typer.Typer(help="See to the ledger itself.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy, name="policy")
+app.add_typer(history_group, name="history")
 app.add_typer(ledger_group, name="ledger")
 app.add_typer(sandbox, name="sandbox")
 
@@ -155,17 +169,32 @@ def version(json: Json = False) -> None:
     print_version(json)
 
 
-@app.command()
-def history(
+@history_group.command("list")
+def history_list(
     paths: Paths, var: Var = None, var_file: VarFile = None,
-    last: Annotated[int, typer.Option("--last", metavar="N", help="How many applies.")] = 20,
+    last: Annotated[int, typer.Option("--last", metavar="N", min=1, max=10_000, help="How many applies.")] = 20,
     ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Show what the last applies of a manifest did."""
+    """List the last applies of a manifest, newest first. `reconciler history PATHS...` does the same."""
     from reconciler.cli import ledger_commands
 
     load = Load(paths, var or [], var_file or [], ledger=ledger)
     ledger_commands.history(load, Common(json, no_color, debug, stats), last)
+
+
+@history_group.command("show")
+def history_show(
+    number: Annotated[
+        int, typer.Argument(metavar="N", min=1, max=10_000, help="Which apply; the newest is 1.")
+    ],
+    paths: Paths, var: Var = None, var_file: VarFile = None, ledger: LedgerFile = None, stats: Stats = None,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show one apply in full: what changed, by whom, what failed, and what was not as planned."""
+    from reconciler.cli import ledger_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    ledger_commands.history_show(load, Common(json, no_color, debug, stats), number)
 
 
 @app.command()

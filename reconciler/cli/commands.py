@@ -79,7 +79,7 @@ def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bo
     """Make a plan and print it."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         made = _plan(session, subject, known)
         if out is not None and not made.errored:
             _save(made, subject, out, session.secrets.redaction)
@@ -96,7 +96,7 @@ def apply(load: Load, common: Common, consent: Consent, no_verify: bool) -> None
     """Make a plan, show it, ask, carry it out, and prove it."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
 
         def plan() -> Plan:
             made = _plan(session, subject, known)
@@ -119,7 +119,7 @@ def destroy(load: Load, common: Common, consent: Consent) -> None:
             [Problem("prevented", "it may not be destroyed", one.position, str(one.address), hint) for one in kept]
         )
     emptied = replace(subject, desired={})
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout)
         _carry_out(job, session, output, [])
 
@@ -133,7 +133,7 @@ def verify(load: Load, common: Common, only: Sequence[str]) -> None:
     if missing:
         names = ", ".join(query.name for query in subject.manifest.verify)
         raise ReconcilerError([Problem("usage", f"no query is called {missing[0]}", hint=f"there are {names}")])
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         made = _plan(session, subject, known)
         known_now = execute.known_attributes(made)
         verdicts = verification.verify(session.reader, queries, known_now, session.secrets.redaction)
@@ -146,7 +146,7 @@ def show(load: Load, common: Common) -> None:
     """Print the live objects the manifest names."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         made = _plan(session, subject, known)
     if output.is_json:
         output.data(
@@ -172,12 +172,12 @@ def show(load: Load, common: Common) -> None:
 
 
 @contextmanager
-def opened(subject: Subject, load: Load, common: Common, output: Output) -> Iterator[Session]:
+def opened(subject: Subject, common: Common, output: Output) -> Iterator[Session]:
     """A session whose figures are written and whose threads are ended, whatever happens.
 
     Whatever error ends it is told as problems without a secret inside.
     """
-    session = Session(subject.manifest, load.ledger, Waits(output))
+    session = Session(subject.manifest, subject.ledger, Waits(output))
     output.redaction = session.secrets.redaction
     ended = session.close
     with session.interrupts.listening():
@@ -228,7 +228,7 @@ def _endpoint(manifest: Manifest) -> str:
 def _save(made: Plan, subject: Subject, out: Path, redaction: Redaction) -> None:
     shown = as_json.plan_json(made, sessions.timestamp())
     document = {name: redaction.json(value) for name, value in shown.items()}
-    document[saved_plans.KEY] = saved_plans.dump(made, subject.desired, subject.permissions)
+    document[saved_plans.KEY] = saved_plans.dump(made, subject.desired, subject.permissions, subject.ledger)
     try:
         out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
@@ -301,8 +301,9 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         with Progress(output) as progress:
             session.writer.observe(progress)
             edge = Edge(
-                sessions.timestamp, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone
-            )
+                sessions.moment, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone,
+                session.secrets.redaction,
+            )  # fmt: skip
             session.interrupts.defer(session.writer.stop)
             report = execute.execute(session.writer, made, edge, progress)
     verdicts: tuple[Verdict, ...] = ()

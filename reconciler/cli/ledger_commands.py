@@ -1,6 +1,6 @@
 """The commands about the ledger: what was done, whose lock it is, what to give up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import typer
@@ -19,27 +19,40 @@ from reconciler.model.kind import Place
 from reconciler.model.steps import Stopped
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.survey import find_cluster
+from reconciler.render import history as as_text
 from reconciler.runner import Flow
 
 
 def history(load: Load, common: Common, last: int) -> None:
-    """Print what the last applies did."""
+    """Print what the last applies did, each in short and with its number."""
     output = Output(common)
-    subject = sessions.subject(load, sessions.kinds())
-    with opened(subject, load, common, output) as session:
-        found = session.reader.run(ledger_store.history(subject.manifest.name, last))
+    found = _applies(load, common, output, last)
     if output.is_json:
-        output.data([dict(one) for one in found])
+        output.data([{"number": number, **one} for number, one in enumerate(found, 1)])
         return
-    for one in found:
-        body = one.get("body")
-        changes = body.get("changes") if isinstance(body, dict) else None
-        listed = [change for change in changes if isinstance(change, dict)] if isinstance(changes, list) else []
-        output.line(f"{one.get('at')}  {one.get('by')}")
-        for change in listed:
-            output.line(f"    {change.get('action')!s:<8} {change.get('address')}  {change.get('status')}")
+    for number, one in enumerate(found, 1):
+        output.lines(as_text.listed(number, one))
     if not found:
         output.line("Nothing was applied yet.")
+
+
+def history_show(load: Load, common: Common, number: int) -> None:
+    """Print one apply in full. The newest is number 1."""
+    output = Output(common)
+    found = _applies(load, common, output, 1, number - 1)
+    if not found:
+        hint = "see `reconciler history` for those there are"
+        raise ReconcilerError([Problem("usage", f"there is no apply {number} in the ledger's history", hint=hint)])
+    if output.is_json:
+        output.data({"number": number, **found[0]})
+    else:
+        output.lines(as_text.in_full(number, found[0]))
+
+
+def _applies(load: Load, common: Common, output: Output, most: int, skipped: int = 0) -> Sequence[Mapping[str, Json]]:
+    subject = sessions.subject(load, sessions.kinds())
+    with opened(subject, common, output) as session:
+        return session.reader.run(ledger_store.history(subject.manifest.name, most, skipped))
 
 
 def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consent) -> None:
@@ -48,7 +61,7 @@ def forget(load: Load, common: Common, addresses: Sequence[str], consent: Consen
     known = sessions.kinds()
     subject = sessions.subject(load, known)
     wanted = [sessions.address(text) for text in addresses]
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         ledger = session.reader.run(read_ledger(subject.manifest, known))
         unknown = [one for one in wanted if one not in ledger.rows or one.kind not in known]
         if unknown:
@@ -80,7 +93,7 @@ def unlock(load: Load, common: Common, consent: Consent) -> None:
     output = Output(common)
     subject = sessions.subject(load, sessions.kinds())
     name = subject.manifest.name
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         seen = session.reader.run(locks.look(name))
         if seen is None:
             _said(output, f"{name} is not locked.", {"freed": False})
@@ -98,7 +111,7 @@ def rebind(load: Load, common: Common, consent: Consent) -> None:
     """Say that a ledger that came along in a snapshot belongs to the cluster it is on now."""
     output = Output(common)
     subject = sessions.subject(load, sessions.kinds())
-    with opened(subject, load, common, output) as session:
+    with opened(subject, common, output) as session:
         ledger = session.reader.run(ledger_store.read(subject.manifest.name))
         cluster = session.reader.run(find_cluster())
         if not ledger.id or ledger.cluster == cluster.uuid:

@@ -10,7 +10,7 @@ from reconciler.cli.options import Common
 from reconciler.cli.output import Output
 from reconciler.errors import Problem, ReconcilerError
 
-_GROUPS = (["policy"], ["ledger"], ["sandbox"])
+_GROUPS = (["policy"], ["history"], ["ledger"], ["sandbox"])
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from reconciler import lint, references
 from reconciler.canonical.json import Json
+from reconciler.cli import saved_plan
 from reconciler.cli.interrupts import Interrupts
 from reconciler.cli.options import Load
 from reconciler.errors import Position, Problem, ReconcilerError
@@ -36,7 +37,6 @@ from reconciler.manifest.variables import Inputs
 from reconciler.model.kind import Kind
 from reconciler.model.objects import Address, Desired
 from reconciler.model.request import Request, Service
-from reconciler.plan import saved as saved_plans
 from reconciler.plan.decide import Permissions
 from reconciler.plan.saved import Saved
 from reconciler.plan.secrets import Secrets
@@ -51,11 +51,15 @@ _OWN_CREDENTIALS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 @dataclass(frozen=True)
 class Subject:
-    """What a command works on: the manifest, its objects, what may be adopted, and the saved plan it came from."""
+    """What a command works on: the manifest, its objects, what may be adopted, and the saved plan it came from.
+
+    `ledger` is the file of the ledger, None where it is on the domain.
+    """
 
     manifest: Manifest
     desired: Mapping[Address, Desired]
     permissions: Permissions
+    ledger: Path | None = None
     saved: Saved | None = None
 
 
@@ -73,10 +77,12 @@ def schemas_folder() -> Path:
 
 def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     """Load and check what the options name. ReconcilerError with everything that is wrong."""
-    saved = _saved(load)
+    schemas = load_schemas(schemas_folder())
+    saved = saved_plan.read(load, schemas_folder() / "formats" / "saved-plan.schema.json")
     if saved is not None:
-        return Subject(saved.manifest, saved.desired, saved.permissions, saved)
-    manifest = load_manifest(load.paths, load_schemas(schemas_folder()), Inputs(_variables(load), os.environ))
+        saved_plan.check(saved, known, schemas, _targets(saved.manifest, saved.desired))
+        return Subject(saved.manifest, saved.desired, saved.permissions, saved.ledger, saved)
+    manifest = load_manifest(load.paths, schemas, Inputs(_variables(load), os.environ))
     desired = desired_objects(manifest, known)
     declared = {Address(one.kind, one.name): one for one in manifest.objects}
 
@@ -99,12 +105,15 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     permissions = _permissions(load, desired, known)
     if permissions.only is not None:
         desired = {address: one for address, one in desired.items() if address in permissions.only}
-    return Subject(manifest, desired, permissions)
+    ledger = load.ledger
+    if ledger is None and manifest.target.opensearch is None:
+        ledger = Path(f"{manifest.name}.ledger.json")
+    return Subject(manifest, desired, permissions, ledger)
 
 
 @dataclass
 class Session:
-    """Live transports and the runners that use them, for one command."""
+    """Live transports and the runners that use them, for one command. The ledger is on the domain or in a file."""
 
     manifest: Manifest
     ledger_file: Path | None = None
@@ -246,8 +255,8 @@ class Session:
             transports |= dict.fromkeys((Service.IAM, Service.STS, Service.SECRETS), self._aws)
         if self.manifest.target.opensearch is not None:
             transports[Service.OPENSEARCH] = transports[Service.LEDGER] = self._opensearch()
-        if self.ledger_file is not None or self.manifest.target.opensearch is None:
-            transports[Service.LEDGER] = LedgerFile(self.ledger_file or Path(f"{self.manifest.name}.ledger.json"))
+        if self.ledger_file is not None:
+            transports[Service.LEDGER] = LedgerFile(self.ledger_file)
         return transports
 
     def _opensearch(self) -> Any:
@@ -296,29 +305,14 @@ def timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moment() -> str:
+    """The time as `timestamp` gives it, to the millisecond: what the ledger's documents are ordered by."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def new_id() -> str:
     """An id nobody else has: twelve hexadecimal digits."""
     return uuid.uuid4().hex[:12]
-
-
-def _saved(load: Load) -> Saved | None:
-    path = Path(load.paths[0])
-    if len(load.paths) != 1 or not path.is_file():
-        return None
-    try:
-        text = path.read_text("utf-8")
-        document = json.loads(text) if text.lstrip().startswith("{") else None
-    except (OSError, ValueError, RecursionError):
-        return None  # the manifest's loader says what is wrong with it
-    if not isinstance(document, dict) or saved_plans.KEY not in document:
-        return None
-    beside = (load.var, load.var_file, load.adopt, load.adopt_all, load.target, load.max_deletes, load.ledger)
-    if any(beside) or load.allow_lockout or load.include_adopted:
-        hint = "a saved plan has its own; give options when it is made"
-        raise ReconcilerError(
-            [Problem("usage", f"{path} is a saved plan, and options beside it would not count", hint=hint)]
-        )
-    return saved_plans.load(document, str(path))
 
 
 def _permissions(load: Load, desired: Mapping[Address, Desired], known: Mapping[str, Kind]) -> Permissions:

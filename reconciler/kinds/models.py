@@ -3,7 +3,7 @@
 https://docs.opensearch.org/latest/ml-commons-plugin/api/model-apis/index/
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
@@ -17,7 +17,6 @@ from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, u
 _ONE = f"{ROOT}/models/{{id}}"
 _UNDEPLOYED = {"REGISTERED": "UNDEPLOYED", "UNDEPLOYED": "UNDEPLOYED"}
 _DEPLOYED = ("DEPLOYED", "PARTIALLY_DEPLOYED", "DEPLOYING")
-_SETTLING = ("DEPLOYING", "REGISTERING")
 _BEGINNING = 20
 """How often a model may be seen at rest after it was told to deploy, before it is told again."""
 
@@ -46,6 +45,11 @@ class Models(MlKind):
         ),
     )
 
+    @property
+    def _passing(self) -> frozenset[str]:
+        """The states that a model leaves by itself."""
+        return self.schema.rule.member("model_state").settling
+
     def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
         fields = picked(source, "name", "description", "connector_id", "model_group_id", "is_enabled", "rate_limiter")
         state = str(source.get("model_state", ""))
@@ -64,7 +68,7 @@ class Models(MlKind):
         }
         deployed = work.fields.get("model_state", "DEPLOYED") == "DEPLOYED"
         made = yield from self.post("_register", body, "model_id", query={"deploy": "true"} if deployed else {})
-        yield from _settled(work, made.id)
+        yield from _settled(work, made.id, self._passing)
         later = sent(work, "is_enabled", "rate_limiter")
         if later and later != {"is_enabled": True}:
             yield from call(Request(Service.OPENSEARCH, f"PUT {_ONE}", {"id": made.id}, body=later))
@@ -94,7 +98,7 @@ class Models(MlKind):
         if body:
             yield from until(f"{work.address} changeable", probe, patience=60)
         if "model_state" in work.changed:
-            yield from _settled(work, work.live.id)
+            yield from _settled(work, work.live.id, self._passing)
         return Made(work.live.id, work.live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:
@@ -141,7 +145,7 @@ class Models(MlKind):
         yield from self.delete(Work(Address(self.name, name), name, place, live=live))
 
 
-def _settled(work: Work, model: str) -> Steps[None]:
+def _settled(work: Work, model: str, passing: Collection[str]) -> Steps[None]:
     """Bring the model to the state the manifest wants, deploying once more where a deployment failed."""
     wanted = "UNDEPLOYED" if work.fields.get("model_state") == "UNDEPLOYED" else "DEPLOYED"
     tries = 0
@@ -153,7 +157,7 @@ def _settled(work: Work, model: str) -> Steps[None]:
         state = str(answer.body.get("model_state")) if isinstance(answer.body, Mapping) else ""
         if _UNDEPLOYED.get(state, state) == wanted:
             return state
-        if state in _SETTLING:
+        if state in passing:
             beginning = 0
             return NotYet(state)
         if state in _UNDEPLOYED and beginning > 0:

@@ -183,11 +183,15 @@ def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     yield from _write([[{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document]])
 
 
-def history(manifest: str, most: int) -> Steps[tuple[Line, ...]]:
-    """What the last `most` applies of a manifest did, newest first: `at`, `by`, and the `body` given to `record`."""
+def history(manifest: str, most: int, skipped: int = 0) -> Steps[tuple[Line, ...]]:
+    """What the last `most` applies of a manifest did, newest first: `at`, `by`, and the `body` given to `record`.
+
+    The `skipped` newest are left out. A search goes 10,000 applies deep and no further.
+    """
     body: Json = {
         "query": {"bool": {"filter": [{"term": {"type": "history"}}, {"term": {"manifest": manifest}}]}},
         "sort": [{"at": "desc"}],
+        "from": skipped,
         "size": most,
     }
     request = Request(Service.LEDGER, f"GET /{INDEX}/_search", body=body, expect=frozenset({"404"}))

@@ -31,6 +31,12 @@ def check(value: Value, document: Document, schemas: Schemas) -> list[Problem]:
     return [finding.problem(document) for finding in findings]
 
 
+def misfits(value: Value, schemas: Schemas) -> Iterator[tuple[Path, str]]:
+    """Where the value of a manifest does not keep to the schema, and the keyword it breaks: for what is no file."""
+    for error in _validator(schemas).iter_errors(value):
+        yield tuple(error.absolute_path), str(error.validator)
+
+
 @lru_cache(maxsize=8)
 def _validator(schemas: Schemas) -> Any:
     """A validator of whole documents that knows templates."""

@@ -26,7 +26,8 @@ class Rule:
     absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
     `merge` marks maps whose keys the service can not remove; `additive` lists belong to several owners;
     `local` fields are the reconciler's own and never sent; `resends` names the write-only field that is sent again when
-    this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more.
+    this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more; `settling` are
+    values that the service leaves by itself.
     """
 
     schema: Mapping[str, Json]
@@ -72,6 +73,11 @@ class Rule:
         return str(self.schema.get("widens", ""))
 
     @cached_property
+    def settling(self) -> frozenset[str]:
+        listed = self.schema.get("settling", ())
+        return frozenset(str(one) for one in listed) if isinstance(listed, Sequence) else frozenset()
+
+    @cached_property
     def members(self) -> Mapping[str, "Rule"]:
         properties = self.schema.get("properties")
         return {key: Rule(_mapping(value)) for key, value in _mapping(properties).items()}
@@ -94,6 +100,13 @@ class Rule:
         if key in self.members:
             return self.members[key]
         return next((rule for pattern, rule in self.patterns if pattern.search(key)), self.other_members)
+
+    def at(self, path: Sequence[str | int]) -> "Rule":
+        """The rule of what stands at a path."""
+        rule = self
+        for part in path:
+            rule = rule.items if isinstance(part, int) else rule.member(part)
+        return rule
 
     def canonical(self, value: Value) -> Value:
         """The canonical form of `value`: equal forms mean the same to the service. Templates stay as they are."""

@@ -1,9 +1,16 @@
-"""A plan in a file: all that is needed to carry it out later, and to see that nothing moved meanwhile."""
+"""A plan in a file: all that is needed to carry it out later, and to see that nothing moved meanwhile.
 
-from collections.abc import Mapping, Sequence
+The file's form is published as `schemas/formats/saved-plan.schema.json`, and what is read is checked against it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path as FilePath
+from typing import Any
 
-from reconciler.canonical.json import Json, canonical_text
+from reconciler.canonical.json import Json
+from reconciler.diff import dotted
 from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.manifest.load import (
     AwsTarget,
@@ -19,41 +26,55 @@ from reconciler.manifest.load import (
     SigV4Auth,
     Target,
 )
-from reconciler.manifest.templates import Reference, Template, Value
-from reconciler.model.change import Change
+from reconciler.manifest.moves import Moved
+from reconciler.model.change import Path
 from reconciler.model.objects import Address, Desired
 from reconciler.plan.decide import Permissions
 from reconciler.plan.plan import Plan
+from reconciler.plan.promise import Difference, Promise, broken, decode, elsewhere, encode, place, promises
 
 VERSION = 1
 KEY = "reconciler"
 """Under this key a saved plan has what `load` needs; the rest of the file is for people and other tools."""
 
-_OURS = frozenset({"$template", "$literal"})
+_AGAIN = "make the plan again"
+_MOST = 20
+_Locate = Callable[[Path], Position | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a file holds: the manifest without its objects, the objects, what was allowed, what was shown."""
+    """What a file holds: the manifest without its objects, the objects, what was allowed, what was shown, and where.
+
+    `ledger` is the file of the ledger, None where it is on the domain.
+    """
 
     manifest: Manifest
     desired: Mapping[Address, Desired]
     permissions: Permissions
-    expected: Mapping[str, Json]
+    ledger: FilePath | None
+    place: Mapping[str, str]
+    expected: Mapping[str, Promise]
 
 
-def dump(plan: Plan, desired: Mapping[Address, Desired], permissions: Permissions) -> Json:
+def dump(
+    plan: Plan, desired: Mapping[Address, Desired], permissions: Permissions, ledger: FilePath | None = None
+) -> Json:
     """The plan as JSON for `load`. `desired` are the objects before anything live was filled in."""
     manifest = plan.context.manifest
     return {
         "version": VERSION,
         "manifest": manifest.name,
+        "place": place(plan.context),
+        "ledger": str(ledger.absolute()) if ledger is not None else None,
         "target": _target(manifest.target),
-        "secrets": {name: {type(source).__name__: asdict(source)} for name, source in manifest.secrets.items()},
+        "secrets": {name: _source(source) for name, source in manifest.secrets.items()},
+        "secret_positions": {name: asdict(position) for name, position in manifest.secret_positions.items()},
         "queries": [
             {"name": one.name, "kind": one.kind, "body": encode(one.body), "position": asdict(one.position)}
             for one in manifest.verify
         ],
+        "moved": [{"from": one.old, "to": one.new} for one in manifest.moved],
         "objects": [_object(one) for one in desired.values()],
         "permissions": {
             "adopt": sorted(str(address) for address in permissions.adopt),
@@ -63,120 +84,102 @@ def dump(plan: Plan, desired: Mapping[Address, Desired], permissions: Permission
             "allow_lockout": permissions.allow_lockout,
             "only": None if permissions.only is None else sorted(str(address) for address in permissions.only),
         },
-        "expected": {str(change.address): signature(change) for change in plan.work},
+        "expected": {address: _promise(one) for address, one in promises(plan).items()},
     }
 
 
-def load(text: Json, file: str) -> Saved:
-    """The saved plan in a decoded JSON file. ReconcilerError when it is none, or of a newer version."""
-    inner = text.get(KEY) if isinstance(text, Mapping) else None
+def load(document: Json, file: str, schema: Mapping[str, Json], locate: _Locate = lambda path: None) -> Saved:
+    """The saved plan in a decoded JSON file. ReconcilerError when it is none, broken, or of a newer version.
+
+    `schema` is that of saved plans; `locate` gives the place of a value in the file.
+    """
+    inner = document.get(KEY) if isinstance(document, Mapping) else None
     version = inner.get("version") if isinstance(inner, Mapping) else None
-    if not isinstance(inner, Mapping) or not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise ReconcilerError([Problem("bad-plan", f"{file} is not a saved plan", hint="make one with plan --out")])
     if version > VERSION:
         message = f"{file} has format {version}; this version reads up to {VERSION}"
-        raise ReconcilerError(
-            [Problem("bad-plan", message, hint="use the version that made it, or make the plan again")]
-        )
-    try:
-        return _load(inner)
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        message = f"{file} is damaged: {type(error).__name__}"
-        raise ReconcilerError([Problem("bad-plan", message, hint="make the plan again")]) from error
+        hint = "use the version that made it, or make the plan again"
+        raise ReconcilerError([Problem("bad-plan", message, locate((KEY, "version")), hint=hint)])
+    faults = list(islice(_faults(document, schema), _MOST))
+    if faults:
+        raise ReconcilerError(_problem(path, what, file, locate) for path, what in faults)
+    return _load(inner)
 
 
 def stale(saved: Saved, plan: Plan) -> list[Problem]:
     """What a plan made now would do otherwise than the saved one: by address and field."""
-    now: Mapping[str, Json] = {str(change.address): signature(change) for change in plan.work}
-    problems = []
-    for address in dict.fromkeys((*saved.expected, *now)):
-        then, current = saved.expected.get(address), now.get(address)
-        if canonical_text(then) != canonical_text(current):
-            what = _moved(then, current)
-            message = (
-                f"{what} changed since the plan was made" if current is not None else "it has been changed already"
-            )
-            problems.append(Problem("stale-plan", message, address=address, hint="make the plan again"))
-    return problems
-
-
-def signature(change: Change) -> Json:
-    """What a change promises: its action, and each difference with both its values."""
-    fields: list[Json] = [
-        {"path": list(field.path), "before": encode(field.before), "after": encode(field.after)}
-        for field in change.fields
+    now = promises(plan)
+    found = [("", why) for why in elsewhere(saved.place, place(plan.context))]
+    found += [
+        (address, broken(saved.expected.get(address), now.get(address)))
+        for address in dict.fromkeys((*saved.expected, *now))
     ]
-    return {"action": str(change.action), "fields": fields}
+    return [Problem("stale-plan", why, address=address, hint=_AGAIN) for address, why in found if why]
 
 
-def encode(value: Value) -> Json:
-    """A value with its templates spelled out, so that text that looks like one is not taken for one."""
-    if isinstance(value, Template):
-        parts: list[Json] = [
-            part if isinstance(part, str) else {"of": [part.namespace, part.name, part.attribute]}
-            for part in value.parts
-        ]
-        return {"$template": parts}
-    if isinstance(value, Mapping):
-        members: Json = {key: encode(member) for key, member in value.items()}
-        return {"$literal": members} if value.keys() & _OURS else members
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [encode(member) for member in value]
-    return value
+def _faults(document: Json, schema: Mapping[str, Json]) -> Iterator[tuple[Path, str]]:
+    """Where the document is not of the published form, and why."""
+    from jsonschema import Draft202012Validator
+
+    try:
+        for error in Draft202012Validator(schema).iter_errors(document):
+            yield tuple(error.absolute_path), _wrong(error)
+    except RecursionError:
+        yield (), "nested too deeply"
 
 
-def decode(value: Json) -> Value:
-    """The inverse of `encode`."""
-    if isinstance(value, Mapping):
-        literal, parts = value.get("$literal"), value.get("$template")
-        if isinstance(literal, Mapping):
-            return {key: decode(member) for key, member in literal.items()}
-        if isinstance(parts, list):
-            return Template(tuple(part if isinstance(part, str) else Reference(*part["of"]) for part in parts))
-        return {key: decode(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [decode(member) for member in value]
-    return value
+def _wrong(error: Any) -> str:
+    """What a jsonschema.ValidationError says, in words that show no value."""
+    rule, expected, value = error.validator, error.validator_value, error.instance
+    if rule == "required":
+        return f"there is no {', '.join(name for name in expected if name not in value)}"
+    if rule == "type":
+        return f"not of type {expected if isinstance(expected, str) else ' or '.join(expected)}"
+    if rule == "additionalProperties":
+        known = error.schema.get("properties", {})
+        return f"unknown keys: {', '.join(sorted(value.keys() - known.keys()))}"
+    return f"not as the schema of saved plans has it ({rule})"
 
 
-def _moved(then: Json, now: Json) -> str:
-    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
-        return "the object"
-    before = {canonical_text(one) for one in _fields(then)}
-    after = {canonical_text(one) for one in _fields(now)}
-    paths = [
-        one["path"]
-        for one in (*_fields(then), *_fields(now))
-        if (canonical_text(one) in before) != (canonical_text(one) in after)
-    ]
-    return ", ".join(dict.fromkeys(".".join(str(part) for part in path) for path in paths)) or "the action"
-
-
-def _fields(signed: Mapping[str, Json]) -> list[dict[str, list[str]]]:
-    fields = signed.get("fields")
-    return [one for one in fields if isinstance(one, dict)] if isinstance(fields, list) else []
+def _problem(path: Path, what: str, file: str, locate: _Locate) -> Problem:
+    position = locate(path)
+    message = f"{file} is not a plan that can be applied: {what}" if position is None else what
+    return Problem("bad-plan", message, position, dotted(path), _AGAIN)
 
 
 def _target(target: Target) -> Json:
     opensearch = target.opensearch
-    auth = opensearch.auth if opensearch else None
     return {
         "aws": asdict(target.aws) if target.aws else None,
         "opensearch": {
             "endpoint": opensearch.endpoint,
             "domain": opensearch.domain,
+            "auth": _auth(opensearch.auth),
             "ca_file": opensearch.ca_file,
             "verify_certs": opensearch.verify_certs,
             "timeout": opensearch.timeout,
-            "auth": "sigv4" if isinstance(auth, SigV4Auth) else "basic" if isinstance(auth, BasicAuth) else None,
-            "username": auth.username if isinstance(auth, BasicAuth) else None,
-            "password": {type(auth.password).__name__: asdict(auth.password)}
-            if isinstance(auth, BasicAuth) and auth.password
-            else None,
         }
         if opensearch
         else None,
     }
+
+
+def _auth(auth: SigV4Auth | BasicAuth | None) -> Json:
+    if isinstance(auth, BasicAuth):
+        return {"username": auth.username, "password": _source(auth.password) if auth.password else None}
+    return "sigv4" if auth else None
+
+
+def _source(source: SecretSource) -> Json:
+    """Where a secret is kept, as manifests say it."""
+    match source:
+        case EnvironmentSecret(variable):
+            return {"env": variable}
+        case FileSecret(path):
+            return {"file": path}
+        case ManagedSecret(secret_id, key):
+            return {"secretsmanager": {"secret_id": secret_id, **({"key": key} if key else {})}}
 
 
 def _object(one: Desired) -> Json:
@@ -194,75 +197,84 @@ def _object(one: Desired) -> Json:
     }
 
 
-def _load(inner: Mapping[str, Json]) -> Saved:
-    objects, queries, target = inner["objects"], inner["queries"], inner["target"]
-    permissions, secrets, expected = inner["permissions"], inner["secrets"], inner["expected"]
-    assert isinstance(objects, list)
-    assert isinstance(queries, list)
-    assert isinstance(target, dict)
-    assert isinstance(permissions, dict)
-    assert isinstance(secrets, dict)
-    assert isinstance(expected, dict)
+def _promise(one: Promise) -> Json:
+    fields: list[Json] = [
+        {"path": list(field.path), "digest": field.digest, "settling": field.settling} for field in one.fields
+    ]
+    return {"action": one.action, "id": one.id, "fields": fields, "removes": list(one.removes)}
+
+
+def _load(inner: Any) -> Saved:
+    """What a document says that keeps to the schema."""
+    allowed, aws, ledger = inner["permissions"], inner["target"]["aws"], inner["ledger"]
     manifest = Manifest(
-        name=str(inner["manifest"]),
-        target=Target(AwsTarget(**target["aws"]) if target["aws"] else None, _opensearch(target["opensearch"])),
+        name=inner["manifest"],
+        target=Target(AwsTarget(**aws) if aws else None, _loaded_opensearch(inner["target"]["opensearch"])),
         objects=(),
-        secrets={name: _source(source) for name, source in secrets.items()},
-        verify=tuple(_query(one) for one in queries),
+        secrets={name: _loaded_source(source) for name, source in inner["secrets"].items()},
+        verify=tuple(
+            Query(one["name"], one["kind"], _mapping(one["body"]), Position(**one["position"]))
+            for one in inner["queries"]
+        ),
         files=(),
+        moved=tuple(Moved(one["from"], one["to"]) for one in inner["moved"]),
+        secret_positions={name: Position(**position) for name, position in inner["secret_positions"].items()},
     )
-    desired = {one.address: one for one in map(_desired, objects)}
-    allowed = Permissions(
-        frozenset(Address.parse(text) for text in permissions["adopt"]),
-        permissions["adopt_all"] is True,
-        permissions["include_adopted"] is True,
-        permissions["max_deletes"],
-        permissions["allow_lockout"] is True,
-        None if permissions["only"] is None else frozenset(Address.parse(text) for text in permissions["only"]),
+    permissions = Permissions(
+        _addresses(allowed["adopt"]),
+        allowed["adopt_all"],
+        allowed["include_adopted"],
+        allowed["max_deletes"],
+        allowed["allow_lockout"],
+        None if allowed["only"] is None else _addresses(allowed["only"]),
     )
-    return Saved(manifest, desired, allowed, expected)
+    return Saved(
+        manifest,
+        {one.address: one for one in map(_loaded_object, inner["objects"])},
+        permissions,
+        FilePath(ledger) if ledger is not None else None,
+        inner["place"],
+        {address: _loaded_promise(one) for address, one in inner["expected"].items()},
+    )
 
 
-def _desired(one: Json) -> Desired:
-    assert isinstance(one, dict)
-    fields = decode(one["fields"])
-    assert isinstance(fields, Mapping)
+def _loaded_object(one: Any) -> Desired:
     lifecycle = one["lifecycle"]
     return Desired(
         Address.parse(one["address"]),
-        fields,
-        frozenset(Address.parse(text) for text in one["depends_on"]),
-        one["adopt"] is True,
+        _mapping(one["fields"]),
+        _addresses(one["depends_on"]),
+        one["adopt"],
         Lifecycle(lifecycle["on_remove"], lifecycle["prevent_destroy"], tuple(lifecycle["ignore"])),
         Position(**one["position"]) if one["position"] else None,
     )
 
 
-def _query(one: Json) -> Query:
-    assert isinstance(one, dict)
-    body = decode(one["body"])
-    assert isinstance(body, Mapping)
-    return Query(one["name"], one["kind"], body, Position(**one["position"]))
+def _loaded_promise(one: Any) -> Promise:
+    fields = [Difference(tuple(field["path"]), field["digest"], field["settling"]) for field in one["fields"]]
+    return Promise(one["action"], one["id"], tuple(fields), tuple(one["removes"]))
 
 
-def _opensearch(target: Json) -> OpenSearchTarget | None:
-    if not isinstance(target, dict):
+def _loaded_opensearch(target: Any) -> OpenSearchTarget | None:
+    if target is None:
         return None
-    password = _source(target["password"]) if target["password"] else None
-    known: Mapping[str, SigV4Auth | BasicAuth] = {
-        "sigv4": SigV4Auth(),
-        "basic": BasicAuth(target["username"], password),
-    }
-    auth = known.get(str(target["auth"]))
-    return OpenSearchTarget(
-        target["endpoint"], target["domain"], auth, target["ca_file"], target["verify_certs"], target["timeout"]
-    )
+    auth = target["auth"]
+    if isinstance(auth, Mapping):
+        source = auth["password"]
+        auth = BasicAuth(auth["username"], _loaded_source(source) if source else None)
+    return OpenSearchTarget(**{**target, "auth": SigV4Auth() if auth == "sigv4" else auth})
 
 
-def _source(source: Json) -> SecretSource:
-    assert isinstance(source, dict)
-    ((name, values),) = source.items()
-    kinds: Mapping[str, type[SecretSource]] = {
-        kind.__name__: kind for kind in (EnvironmentSecret, FileSecret, ManagedSecret)
-    }
-    return kinds[name](**values)
+def _loaded_source(source: Any) -> SecretSource:
+    if "env" in source:
+        return EnvironmentSecret(source["env"])
+    return FileSecret(source["file"]) if "file" in source else ManagedSecret(**source["secretsmanager"])
+
+
+def _mapping(encoded: Json) -> Mapping[str, Any]:
+    decoded = decode(encoded)
+    return decoded if isinstance(decoded, Mapping) else {}
+
+
+def _addresses(texts: Sequence[str]) -> frozenset[Address]:
+    return frozenset(map(Address.parse, texts))

@@ -38,9 +38,25 @@ VERBS: Mapping[Action, str] = {
 }
 """For each action, the verb of progress lines."""
 
-_MOVED = ("->", "cyan")
-_COLUMN = 48
-_WIDTH = 80
+MOVED = ("->", "cyan")
+"""The sign and colour of what only has another address."""
+
+DONE: Mapping[Action, str] = {
+    Action.CREATE: "created",
+    Action.UPDATE: "changed",
+    Action.REPLACE: "replaced",
+    Action.DELETE: "deleted",
+    Action.ADOPT: "adopted",
+    Action.FORGET: "forgotten",
+}
+"""For each action that does something, the word of what was done."""
+
+COLUMN = 48
+"""Where what is said about an address begins."""
+
+WIDTH = 80
+"""The width that lines are made for."""
+
 _SIGNS = ("+ ", "- ", "~ ")
 
 
@@ -73,11 +89,11 @@ def changes(plan: Plan) -> Iterator[Text]:
 
 def one_change(plan: Plan, change: Change) -> Iterator[Text]:
     """The lines of one change: its address and place, why, and field by field what differs."""
-    sign, colour = _MOVED if change.action is Action.NO_OP else SIGNS[change.action]
+    sign, colour = MOVED if change.action is Action.NO_OP else SIGNS[change.action]
     line = Text.assemble(f"{sign:>3} ", (str(change.address), "bold"), style=colour)
     if change.position is not None:
         place = f"{change.position.file}:{change.position.line}"
-        column = min(_COLUMN, _WIDTH - len(place))
+        column = min(COLUMN, WIDTH - len(place))
         line.pad_right(max(2, column - len(line.plain)))
         line.append(place, "dim")
     yield line
@@ -88,7 +104,7 @@ def one_change(plan: Plan, change: Change) -> Iterator[Text]:
         for field in change.fields:
             yield from _whole(kind.schema.rule.member(field.field), field, field.after, "+")
     elif change.action is not Action.FORGET:
-        yield from _differences(change.fields)
+        yield from differing(change.fields)
     signer = change.desired.fields.get("sign_as") if change.desired else None
     if signer is not None and change.action in (Action.CREATE, Action.REPLACE):
         yield Text(f"      created as {plain(signer)}", "dim")
@@ -118,7 +134,7 @@ def summary(plan: Plan, requests: int, seconds: float) -> Text:
 def progress(change: Change, state: str, style: str, detail: str = "") -> Text:
     """One line of an apply: the verb, the address, how far it is."""
     line = Text.assemble("  ", f"{VERBS[change.action]:<7} ", (str(change.address), "bold"))
-    line.pad_right(max(2, _COLUMN + 4 - len(line.plain)))
+    line.pad_right(max(2, COLUMN + 4 - len(line.plain)))
     line.append(state, style)
     if detail:
         line.append(f"   {detail}", "dim")
@@ -137,13 +153,9 @@ def ended(result: Result) -> Text:
 
 def applied(report: Report, seconds: float, verdicts: Sequence[Verdict]) -> Text:
     """The last line of an apply."""
-    words = {
-        Action.CREATE: "created", Action.UPDATE: "changed", Action.REPLACE: "replaced", Action.DELETE: "deleted",
-        Action.ADOPT: "adopted", Action.FORGET: "forgotten",
-    }  # fmt: skip
-    done = [result for result in report.results if result.status is Status.DONE and result.change.action in words]
-    counts = {action: sum(result.change.action is action for result in done) for action in words}
-    told = [f"{number:,} {words[action]}" for action, number in counts.items() if number]
+    done = [result for result in report.results if result.status is Status.DONE and result.change.action in DONE]
+    counts = {action: sum(result.change.action is action for result in done) for action in DONE}
+    told = [f"{number:,} {DONE[action]}" for action, number in counts.items() if number]
     moved = sum(result.status is Status.DONE and result.change.moved_from is not None for result in report.results)
     text = ", ".join([*told, *([f"{moved:,} moved"] if moved else [])]) or "nothing to do"
     line = Text.assemble(("Applied: ", "bold"), f"{text} in {seconds:.1f} s.")
@@ -168,7 +180,7 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[Text]:
     for verdict in verdicts:
         mark, style = ("passed", "green") if verdict.passed else ("failed", "bold red")
         line = Text.assemble("  ", (mark, style), "  ", (verdict.query.name, "bold"))
-        line.pad_right(max(2, _COLUMN - len(line.plain)))
+        line.pad_right(max(2, COLUMN - len(line.plain)))
         line.append(f"{verdict.query.kind} {verdict.status or '-'}  {verdict.milliseconds:.0f} ms", "dim")
         yield line
         if verdict.reason:
@@ -218,7 +230,7 @@ def _whole(rule: Rule, field: FieldChange, value: Value, sign: str) -> Iterator[
     yield line
 
 
-def _differences(fields: Iterable[FieldChange]) -> Iterator[Text]:
+def differing(fields: Iterable[FieldChange]) -> Iterator[Text]:
     """Field by field what differs; what happens inside one policy statement stands together under it."""
     for (text, head), group in groupby(fields, key=lambda field: (field.text, field.path[:-1])):
         found = list(group)

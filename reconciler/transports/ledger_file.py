@@ -133,10 +133,8 @@ def _search(content: _Content | None, request: Request) -> Answer:
     wanted = [one for _, one in sorted(content.documents.items(), reverse=history) if one.get("type") in types]
     manifest = json.dumps(asked.get("query"))
     if history:
-        size = asked.get("size")
-        wanted = [one for one in wanted if json.dumps(one.get("manifest")) in manifest][
-            : size if isinstance(size, int) else 20
-        ]
+        size, skipped = int(str(asked.get("size", 20))), int(str(asked.get("from", 0)))
+        wanted = [one for one in wanted if json.dumps(one.get("manifest")) in manifest][skipped:][:size]
     hits: Json = [] if "search_after" in asked else [{"_source": one} for one in wanted]
     return Answer(200, {"hits": {"hits": hits}})
 

@@ -179,6 +179,7 @@ class Bench:
             monotonic=lambda: self.world.now,
             lock=Lock(self.name, holder, self.world.ledger.number(), 1),
             is_gone=lambda holder: False,
+            redaction=vault.redaction,
         )
         return execute(runner, plan, edge, self.progress)
 

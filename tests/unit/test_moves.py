@@ -159,6 +159,20 @@ def test_a_name_that_follows_the_address_is_changed_where_the_service_can(
     assert world.state() == fresh.state()
 
 
+def test_a_security_role_of_another_name_is_another_object() -> None:
+    def role(name: str) -> Sections:
+        return {"security_roles": {name: {"cluster_permissions": ["cluster:monitor/main"]}}}
+
+    world = applied(role("first"))
+    bench = mover(world, {"security_roles.first": "security_roles.second"})
+    assert actions(bench.plan(role("second"))) == {
+        "security_roles.second": Action.CREATE,
+        "security_roles.first": Action.DELETE,
+    }
+    assert outcome(bench.apply(role("second"))) == []
+    assert set(world.ledger.rows("chain")) == {"security_roles.second"}
+
+
 def test_a_mapping_of_another_role_is_another_object() -> None:
     def mapping(role: str) -> Sections:
         return {"role_mappings": {role: {"backend_roles": ["arn:ours"]}}}
