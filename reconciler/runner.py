@@ -12,9 +12,21 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure, writes
+from reconciler.model.request import (
+    Answer,
+    Combine,
+    Lost,
+    NoAnswer,
+    Repeat,
+    Request,
+    Service,
+    ServiceFailure,
+    joined,
+    writes,
+)
 from reconciler.model.steps import Call, Failed, Pause, Reply, Steps, Stopped
 
 K = TypeVar("K")
@@ -145,14 +157,47 @@ class _Running:
 
 @dataclass
 class _Ticket:
-    request: Request
+    parts: tuple[Request, ...]  # what is asked for, by each of those who wait
     waiters: tuple[tuple[int, int], ...]  # flow number, index of the request in its call
     first: float = math.inf  # when it was sent first
+    sent: float = 0.0  # when it was sent last
     tries: int = 0
+    divided: bool = False  # a half of what was refused as a whole: nothing is added to it
 
     @property
     def flows(self) -> tuple[int, ...]:
         return tuple(number for number, _ in self.waiters)
+
+    @cached_property
+    def request(self) -> Request:
+        """What is sent."""
+        return joined(self.parts)
+
+    def divide(self, size: int) -> "list[_Ticket]":
+        """The same in tickets of at most `size` parts."""
+        starts = range(0, len(self.parts), size)
+        return [replace(self, parts=self.parts[at : at + size], waiters=self.waiters[at : at + size]) for at in starts]
+
+
+class _Pace:
+    """How many requests of one key go together: as many as the service answers in some seconds."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+
+    def room(self, parts: int) -> bool:
+        """Whether one more may go with so many."""
+        return self._most is None or parts < self._most
+
+    def answered(self, parts: int, seconds: float) -> None:
+        """So many took so long: as many go next as would have taken the time aimed at, but not at once many more."""
+        if self._most is not None and (parts >= self._most or seconds > _AIM):
+            self._most = max(1, min(_GROWTH * parts, int(parts * _AIM / max(seconds, 0.001))))
+
+    def failed(self, parts: int) -> None:
+        """So many got no answer, or a broken one: they may have been too many, or one of them may be the cause."""
+        if self._most is not None:
+            self._most = max(1, parts // 2)
 
 
 class _Timer(NamedTuple):
@@ -187,6 +232,7 @@ class Runner:
         self._stopping = False
         self._announced = False
         self._reached: set[Service] = set()
+        self._paces: dict[str, _Pace] = {}
 
     def observe(self, observer: Observer) -> None:
         """Tell `observer` from now on."""
@@ -231,6 +277,9 @@ class Runner:
         if not self._announced:
             self._announced = True
             self._observer.stopping(left)
+
+    def _pace(self, combine: Combine) -> _Pace:
+        return self._paces.setdefault(combine.key, _Pace(combine.most))
 
     def _count(self, request: Request) -> None:
         self.counts.add(request)
@@ -337,7 +386,7 @@ class _Session:
         running.answers, running.missing, running.error = [None] * len(step.requests), len(step.requests), None
         running.asked = tuple(dict.fromkeys(request.label for request in step.requests))
         for index, request in enumerate(step.requests):
-            self._queue(_Ticket(request, ((number, index),)))
+            self._queue(_Ticket((request,), ((number, index),)))
 
     def _queue(self, ticket: _Ticket) -> None:
         self._ready[_lane(ticket.request)[0]].append(ticket)
@@ -353,7 +402,30 @@ class _Session:
             queue = self._ready[lane]
             while queue and self._lanes[lane] < _lane(queue[0].request)[1]:
                 ticket = queue.popleft()
-                self._send(lane, ticket if ticket.request.combine is None else _combined(ticket, queue))
+                self._send(lane, self._with_those_alike(ticket, queue))
+
+    def _with_those_alike(self, first: _Ticket, queue: deque[_Ticket]) -> _Ticket:
+        """`first` with those of the queue that may go with it, which leave it, as far as one request may go."""
+        combine = first.request.combine
+        if combine is None or first.divided:
+            return first
+        alike = [one for one in queue if not one.divided and one.request.combine == combine]
+        group, left, pace = [first], _BODY - _size(first.request), self._runner._pace(combine)
+        for ticket in alike:
+            left -= _size(ticket.request)
+            if left < 0 or not pace.room(len(group)):
+                break
+            group.append(ticket)
+        taken = {id(ticket) for ticket in group}
+        rest = [ticket for ticket in queue if id(ticket) not in taken]
+        queue.clear()
+        queue.extend(rest)
+        return _Ticket(
+            tuple(part for ticket in group for part in ticket.parts),
+            tuple(waiter for ticket in group for waiter in ticket.waiters),
+            min(ticket.first for ticket in group),
+            tries=first.tries,
+        )
 
     def _send(self, lane: str, ticket: _Ticket) -> None:
         if ticket.tries == 0 and all(self._running[number].error for number, _ in ticket.waiters):
@@ -369,7 +441,8 @@ class _Session:
         key = next(self._numbers)
         self._tickets[key] = ticket
         ticket.tries += 1
-        ticket.first = min(ticket.first, self._runner._exchange.now())
+        ticket.sent = self._runner._exchange.now()
+        ticket.first = min(ticket.first, ticket.sent)
         self._note(ticket, 1)
         self._runner._count(ticket.request)
         self._runner._exchange.submit(key, ticket.request)
@@ -381,8 +454,14 @@ class _Session:
         runner = self._runner
         if not _may_be_done(outcome):
             self._note(ticket, -1)
+        self._learn(ticket, outcome)
         if isinstance(outcome, Answer):
             runner._reached.add(request.service)
+            if _divisible(ticket, outcome):
+                for half in ticket.divide((len(ticket.parts) + 1) // 2):
+                    half.divided = True
+                    self._queue(half)
+                return
             if outcome.ok or outcome.code in request.expect:
                 self._deliver(ticket, outcome)
                 return
@@ -397,11 +476,27 @@ class _Session:
             seconds = min(10.0, 0.2 * 2 ** (ticket.tries - 1)) * (0.5 + runner._jitter())
             for number in ticket.flows:
                 runner._observer.retrying(self._running[number].flow.key, request, reason, seconds)
-            self._after(seconds, ticket.flows, lambda: self._queue(ticket))
+            self._after(seconds, ticket.flows, lambda: self._queue_again(ticket))
             return
         answer = outcome if isinstance(outcome, Answer) else None
         text = outcome.reason or (outcome.code if isinstance(outcome, Answer) else "no answer")
-        self._fail(ticket, ServiceFailure(request, answer, text))
+        for one in ticket.divide(1):
+            self._fail(one, ServiceFailure(one.request, answer, text))
+
+    def _queue_again(self, ticket: _Ticket) -> None:
+        # What went together may be too much to go together again.
+        for one in [ticket] if ticket.divided else ticket.divide(1):
+            self._queue(one)
+
+    def _learn(self, ticket: _Ticket, outcome: Answer | Exception) -> None:
+        """Take notice of how long so many took together."""
+        if ticket.request.combine is None:
+            return
+        pace = self._runner._pace(ticket.request.combine)
+        if isinstance(outcome, Answer) and outcome.ok:
+            pace.answered(len(ticket.parts), self._runner._exchange.now() - ticket.sent)
+        elif not isinstance(outcome, Answer) or outcome.status >= 500:
+            pace.failed(len(ticket.parts))
 
     def _note(self, ticket: _Ticket, writes_more: int) -> None:
         """Keep count of what each flow may have written. Its entries in the ledger it takes back itself."""
@@ -443,6 +538,16 @@ def _may_be_done(outcome: Answer | Exception) -> bool:
     return isinstance(outcome, NoAnswer) and outcome.lost is not Lost.REFUSED
 
 
+def _divisible(ticket: _Ticket, answer: Answer) -> bool:
+    """Whether a refusal may be meant for one part only, and nothing was done for the others.
+
+    A conflict (409) is with what others wrote, and "too many requests" (429) is meant for all.
+    """
+    combine = ticket.request.combine
+    several = combine is not None and combine.atomic and len(ticket.parts) > 1
+    return several and 400 <= answer.status < 500 and answer.status not in (409, 429)
+
+
 def _misread(labels: str, error: Exception) -> Failed:
     failed = Failed(
         "bad-answer", f"{labels}: the answer is not what the service documents ({type(error).__name__}: {error})"
@@ -451,29 +556,9 @@ def _misread(labels: str, error: Exception) -> Failed:
     return failed
 
 
-def _combined(first: _Ticket, queue: deque[_Ticket]) -> _Ticket:
-    """`first` with those of the queue that have an equal `combine` key, which leave it, as far as one body may go."""
-    alike = [ticket for ticket in queue if ticket.request.combine == first.request.combine]
-    if not alike:
-        return first
-    group, left = [first], _BODY - _size(first.request)
-    for ticket in alike:
-        left -= _size(ticket.request)
-        if left < 0:
-            break
-        group.append(ticket)
-    taken = {id(ticket) for ticket in group}
-    rest = [ticket for ticket in queue if id(ticket) not in taken]
-    queue.clear()
-    queue.extend(rest)
-    lines = tuple(line for ticket in group for line in ticket.request.body or ())  # type: ignore[union-attr]
-    waiters = tuple(waiter for ticket in group for waiter in ticket.waiters)
-    return _Ticket(replace(first.request, body=lines), waiters, min(one.first for one in group), first.tries)
-
-
 def _size(request: Request) -> int:
-    """The length of a body of lines, in characters."""
-    lines = request.body if isinstance(request.body, tuple) else ()
+    """The length of a body that is a list or lines, in characters."""
+    lines = request.body if isinstance(request.body, list | tuple) else ()
     return sum(len(json.dumps(line)) + 1 for line in lines)
 
 
@@ -488,6 +573,12 @@ def _lane(request: Request) -> tuple[str, int]:
 
 _BODY = 5 * 2**20
 """How many characters the body of a combined request may have."""
+
+_AIM = 4.0
+"""How many seconds the answer to a combined request should take at most."""
+
+_GROWTH = 4
+"""How many times as many requests may go together as went the time before."""
 
 MISREAD = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
 """What steps fail with that took an answer apart which is not made as its service documents."""

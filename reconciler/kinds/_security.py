@@ -1,21 +1,46 @@
-"""What the kinds of OpenSearch Security have in common: one listing shows all objects of a kind."""
+"""What the kinds of OpenSearch Security have in common: all objects of a kind share one document.
 
-from collections.abc import Mapping
+One listing shows them all, and one PATCH changes as many as there are, or none where one of them is refused.
+https://docs.opensearch.org/latest/security/access-control/api/
+"""
+
+from collections.abc import Mapping, Sequence
 
 from reconciler.canonical.json import Json
-from reconciler.model.request import Request, Service
+from reconciler.manifest.templates import Value
+from reconciler.model.request import Combine, Repeat, Request, Service
 from reconciler.model.steps import Failed, Steps, call
 
-API = "/_plugins/_security/api"
+_API = "/_plugins/_security/api"
+
+# Each entry is checked against all roles: with a thousand of them 25 mappings took a 2-core node 4 s.
+_AT_FIRST = 25
 
 
 def listing(collection: str) -> Steps[Mapping[str, Json]]:
-    """All objects of a collection by name."""
-    request = Request(Service.OPENSEARCH, f"GET {API}/{collection}")
+    """All objects of a collection by name, as they are at this moment."""
+    operation = f"GET {_API}/{collection}"
+    request = Request(Service.OPENSEARCH, operation, combine=Combine(operation))
     answer = yield from call(request)
     if not isinstance(answer.body, Mapping):
         raise Failed("bad-answer", f"{request.label} answered with something that is not an object")
     return answer.body
+
+
+def patch(collection: str, operations: Sequence[Mapping[str, Value]], repeat: Repeat) -> Request:
+    """The request that carries out JSON Patch operations (RFC 6902), with those of others that are ready.
+
+    A conflict, 409, is an answer: somebody wrote the document at the same moment.
+    """
+    operation = f"PATCH {_API}/{collection}"
+    return Request(
+        Service.OPENSEARCH,
+        operation,
+        body=list(operations),
+        expect=frozenset({"409"}),
+        repeat=repeat,
+        combine=Combine(operation, _AT_FIRST, atomic=True),
+    )
 
 
 def guard(found: Mapping[str, Json]) -> str:

@@ -5,19 +5,23 @@ https://docs.opensearch.org/latest/security/access-control/api/#role-mappings
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from typing import TypeAlias
 
 from reconciler.canonical.json import Json
+from reconciler.kinds._security import guard, listing, patch, pointer
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import Membership, entries
 from reconciler.model.objects import Address, Desired, Live, Sought
-from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
-from reconciler.model.steps import Failed, NotYet, Steps, call, until
+from reconciler.model.request import Answer, Repeat, Request, ServiceFailure
+from reconciler.model.steps import NotYet, Steps, call, until
+
+Operation: TypeAlias = Mapping[str, Value]
+"""One operation of a JSON Patch."""
 
 LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
-_ALL = "/_plugins/_security/api/rolesmapping"
-_ONE = _ALL + "/{name}"
+_COLLECTION = "rolesmapping"
+_MOVED = "Missing field"  # a mapping or list that was there a moment ago
 _USER = re.compile(r"arn:[a-z-]+:iam::\d{12}:user/")
 _ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/")
 
@@ -27,19 +31,12 @@ class RoleMappings(Kind):
 
     entitles = True
     to_read = Grants(iam=("es:ESHttpGet",), security_rest=True)
-    to_write = Grants(iam=("es:ESHttpPut", "es:ESHttpPatch", "es:ESHttpDelete"), security_rest=True)
+    to_write = Grants(iam=("es:ESHttpPatch",), security_rest=True)
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
-        answer = yield from call(Request(Service.OPENSEARCH, f"GET {_ALL}"))
-        if not isinstance(answer.body, Mapping):
-            raise Failed("bad-answer", "the listing of role mappings is not an object")
-        mappings = answer.body
-        names = {one.name for one in sought}
-        return Reading(tuple(_live(name, found) for name, found in mappings.items() if name in names))
-
-    def look(self, sought: Sought, place: Place) -> Steps[Reading]:
-        found = yield from _look(sought.name)
-        return Reading((found,) if found else ())
+        mappings = yield from listing(_COLLECTION)
+        names = dict.fromkeys(one.name for one in sought)
+        return Reading(tuple(_live(name, mappings[name]) for name in names if name in mappings))
 
     def create(self, work: Work) -> Steps[Made]:
         # Somebody may have made the mapping since the plan: writing it whole would throw out his members.
@@ -78,92 +75,67 @@ class RoleMappings(Kind):
         yield Address("security_roles", desired.address.name)
 
     def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
-        if request.operation == f"GET {_ONE}":
-            name = str(request.parameters["name"])
-            return Answer(200, {name: live.fields}) if live else Answer(404, None, "404", _absent(name))
-        return Answer(200, {})
-
-
-def _look(name: str) -> Steps[Live | None]:
-    request = Request(Service.OPENSEARCH, f"GET {_ONE}", {"name": name}, expect=frozenset({"404"}))
-    answer = yield from call(request)
-    if answer.missing:
-        # Something in front of the domain may say 404 as well; only Security's own words mean that there is none.
-        if answer.reason != _absent(name):
-            raise ServiceFailure(request, answer, answer.reason)
-        return None
-    found = answer.body.get(name) if isinstance(answer.body, Mapping) else None
-    if found is None:
-        raise Failed("bad-answer", f"{request.label} answered without {name}")
-    return _live(name, found)
-
-
-def _absent(name: str) -> str:
-    return f"rolesmapping '{name}' not found."
+        if request.method == "GET":
+            return Answer(200, {live.name: live.fields} if live else {})
+        return super().answer(request, live, before)
 
 
 def _live(name: str, found: Json) -> Live:
     found = found if isinstance(found, Mapping) else {}
-    guarded = next((word for word in ("reserved", "hidden", "static") if found.get(word) is True), "")
     fields: dict[str, Json] = {field: list(entries(found.get(field))) for field in LISTS}
     if "description" in found:
         fields["description"] = found["description"]
-    return Live(name, "", fields, guarded=guarded)
+    return Live(name, "", fields, guarded=guard(found))
 
 
-def _written(work: Work, request: Callable[[Work, Live | None], Request | None]) -> Steps[None]:
-    """Send what `request` makes of the mapping as it is now, and look again where others wrote at the same moment.
+def _written(work: Work, operations: Callable[[Work, Live | None], Sequence[Operation]]) -> Steps[None]:
+    """Send what `operations` makes of the mapping as it is now, and look again where others wrote at the same moment.
 
-    All mappings share one document, so that a conflict says nothing of this one; and an entry is appended twice when
-    a request whose answer was lost is sent again.
+    An entry is appended twice when a request whose answer was lost is sent again.
     """
 
     def probe() -> Steps[bool | NotYet]:
-        live = yield from _look(work.name)
-        wanted = request(work, live)
-        if wanted is None:
+        mappings = yield from listing(_COLLECTION)
+        wanted = operations(work, _live(work.name, mappings[work.name]) if work.name in mappings else None)
+        if not wanted:
             return True
         try:
-            answer = yield from call(replace(wanted, expect=frozenset({"404", "409"}), repeat=Repeat.LOOK_FIRST))
+            answer = yield from call(patch(_COLLECTION, wanted, Repeat.LOOK_FIRST))
         except ServiceFailure as failure:
-            if not failure.may_have_happened:
-                raise
-            return NotYet(failure.reason)
-        if answer.code == "409" or (answer.missing and live is not None):
-            return NotYet(answer.reason)
-        if answer.missing:
-            raise ServiceFailure(wanted, answer, answer.reason)
-        return True
+            if failure.may_have_happened or failure.reason.startswith(_MOVED):
+                return NotYet(failure.reason)
+            raise
+        return True if answer.ok else NotYet(answer.reason)
 
     yield from until(f"{work.address} written", probe, patience=60)
 
 
-def _update(work: Work, live: Live | None) -> Request | None:
+def _update(work: Work, live: Live | None) -> list[Operation]:
     if live is None:
-        body = {name: work.fields[name] for name in (*LISTS, "description") if name in work.fields}
-        return Request(Service.OPENSEARCH, f"PUT {_ONE}", {"name": work.name}, body=body)
-    operations: list[dict[str, Json]] = []
+        whole = {name: work.fields[name] for name in (*LISTS, "description") if name in work.fields}
+        return [{"op": "add", "path": pointer(work.name), "value": whole}]
+    changes: list[Operation] = []
     for name in LISTS:
         if name in work.fields or (work.row and name in work.row.applied):
             present = entries(live.fields.get(name))
-            operations += _operations(name, present, work.membership(name, present, entries(work.fields.get(name))))
-    return _patch(work.name, [*operations, *_description(work, live)])
+            change = work.membership(name, present, entries(work.fields.get(name)))
+            changes += _operations(work, name, present, change)
+    return [*changes, *_description(work, live)]
 
 
-def _removal(work: Work, live: Live | None) -> Request | None:
+def _removal(work: Work, live: Live | None) -> list[Operation]:
     if live is None:
-        return None
-    changes = {name: work.membership(name, entries(live.fields.get(name)), ()) for name in LISTS}
-    left = {name: change.result(entries(live.fields.get(name))) for name, change in changes.items()}
-    if work.row is not None and work.row.prior is None and not any(left.values()):
-        return Request(Service.OPENSEARCH, f"DELETE {_ONE}", {"name": work.name})
-    operations: list[dict[str, Json]] = []
-    for name, change in changes.items():
-        operations += _operations(name, entries(live.fields.get(name)), change)
-    return _patch(work.name, [*operations, *_description(work, live)])
+        return []
+    present = {name: entries(live.fields.get(name)) for name in LISTS}
+    changes = {name: work.membership(name, present[name], ()) for name in LISTS}
+    left = any(change.result(present[name]) for name, change in changes.items())
+    if work.row is not None and work.row.prior is None and not left:
+        return [{"op": "remove", "path": pointer(work.name)}]
+    taken = [one for name, change in changes.items() for one in _operations(work, name, present[name], change)]
+    return [*taken, *_description(work, live)]
 
 
-def _description(work: Work, live: Live) -> list[dict[str, Json]]:
+def _description(work: Work, live: Live) -> list[Operation]:
     """The operation for the description: as stated, or as it was before us if it is still as we left it."""
     present, stated = live.fields.get("description"), work.fields.get("description")
     if "description" not in work.fields:
@@ -174,25 +146,18 @@ def _description(work: Work, live: Live) -> list[dict[str, Json]]:
         stated = (work.row.prior or {}).get("description")
     if stated == present:
         return []
-    if not isinstance(stated, str):
-        return [{"op": "remove", "path": "/description"}]
-    return [{"op": "add", "path": "/description", "value": stated}]
+    path = pointer(work.name, "description")
+    return [{"op": "add", "path": path, "value": stated} if isinstance(stated, str) else {"op": "remove", "path": path}]
 
 
-def _operations(field: str, present: Sequence[str], change: Membership) -> list[dict[str, Json]]:
+def _operations(work: Work, field: str, present: Sequence[str], change: Membership) -> list[Operation]:
     """JSON Patch operations for one list: additions are appended, so that nobody else's entry is rewritten.
 
     The service drops empty lists, and can not append to one: there the list is written, with nothing to lose.
     """
     if change.remove or (change.add and not present):
-        return [{"op": "add", "path": f"/{field}", "value": change.result(present)}]
-    return [{"op": "add", "path": f"/{field}/-", "value": entry} for entry in change.add]
-
-
-def _patch(name: str, operations: Sequence[Mapping[str, Json]]) -> Request | None:
-    if not operations:
-        return None
-    return Request(Service.OPENSEARCH, f"PATCH {_ONE}", {"name": name}, body=list(operations))
+        return [{"op": "add", "path": pointer(work.name, field), "value": change.result(present)}]
+    return [{"op": "add", "path": pointer(work.name, field, "-"), "value": entry} for entry in change.add]
 
 
 KIND = RoleMappings

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._security import API, guard, listing, pointer
+from reconciler.kinds._security import guard, listing, patch, pointer
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
-from reconciler.model.request import Answer, Request, Service
+from reconciler.model.request import Answer, Repeat, Request
 from reconciler.model.steps import Failed, NotYet, Steps, call, until
 
 _COLLECTION = "roles"
@@ -36,18 +36,18 @@ class SecurityRoles(Kind):
             # Writing it would throw out what somebody else made since the plan.
             raise Failed("name-taken", f"a role called {work.name!r} was made since the plan")
         whole = {name: self._wanted(work, name) for name in _FIELDS if name != "description" or name in work.fields}
-        yield from _patch(work, [{"op": "add", "path": pointer(work.name), "value": whole}])
+        yield from _written(work, [{"op": "add", "path": pointer(work.name), "value": whole}])
         return Made(work.name)
 
     def update(self, work: Work) -> Steps[Made]:
         changes = {name: self._wanted(work, name) for name in _FIELDS if name in work.changed}
-        yield from _patch(
+        yield from _written(
             work, [{"op": "add", "path": pointer(work.name, name), "value": value} for name, value in changes.items()]
         )
         return Made(work.name)
 
     def delete(self, work: Work) -> Steps[None]:
-        yield from _patch(work, [{"op": "remove", "path": pointer(work.name)}])
+        yield from _written(work, [{"op": "remove", "path": pointer(work.name)}])
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """Queries that the service takes and fails with whenever somebody searches."""
@@ -74,11 +74,9 @@ def _live(name: str, found: Json) -> Live:
     return Live(name, name, fields, guarded=guard(found))
 
 
-def _patch(work: Work, operations: Sequence[Mapping[str, Value]]) -> Steps[None]:
+def _written(work: Work, operations: Sequence[Mapping[str, Value]]) -> Steps[None]:
     """Send the operations, again where others wrote at the same moment: all roles share one document."""
-    request = Request(
-        Service.OPENSEARCH, f"PATCH {API}/{_COLLECTION}", body=list(operations), expect=frozenset({"409"})
-    )
+    request = patch(_COLLECTION, operations, Repeat.SAFE)
 
     def probe() -> Steps[bool | NotYet]:
         answer = yield from call(request)

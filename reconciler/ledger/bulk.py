@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconciler.canonical.json import Json, canonical_text
-from reconciler.model.request import Request, Service
+from reconciler.model.request import Combine, Request, Service
 from reconciler.model.steps import Failed, Steps, call_all
 
 INDEX = "reconciler-ledger"
@@ -24,7 +24,7 @@ def bulk(entries: Iterable[Sequence[Line]]) -> Steps[Mapping[str, Line]]:
     """
     bodies = list(_bodies(entries))
     answers = yield from call_all(
-        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine="ledger")
+        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine=Combine("ledger"))
         for body in bodies
     )
     results: dict[str, Line] = {}

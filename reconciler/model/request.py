@@ -5,8 +5,8 @@ fills in at the moment of sending.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import quote, urlencode
 
@@ -32,6 +32,20 @@ class Repeat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Combine:
+    """What is sent as one when several are ready together: requests of equal `key`, alike but for their bodies.
+
+    `most` is how many go in the first of them, and how long the service takes decides about those that follow; None
+    is no bound but that of size. `atomic` says that the service does all of it or nothing, so that one part that is
+    refused makes it refuse the others too.
+    """
+
+    key: str
+    most: int | None = None
+    atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One API call: service, operation, parameters.
 
@@ -40,8 +54,8 @@ class Request:
     fill the template, `query` follows it and `body` is sent as JSON (a tuple: as one JSON line each).
 
     `identity` is the ARN of the role that signs instead of the caller. `expect` lists error codes (an HTTP
-    status or AWS's name) that the sender wants as an answer rather than as a failure. Requests that are
-    ready together and have equal `combine` keys are sent as one: bodies that are lines are joined.
+    status or AWS's name) that the sender wants as an answer rather than as a failure. `combine` says which
+    requests may go as one.
     """
 
     service: Service
@@ -52,7 +66,7 @@ class Request:
     identity: str | None = None
     expect: frozenset[str] = frozenset()
     repeat: Repeat = Repeat.SAFE
-    combine: str | None = None
+    combine: Combine | None = None
 
     @property
     def method(self) -> str:
@@ -70,6 +84,15 @@ class Request:
     def label(self) -> str:
         """How people are shown the request: `iam:CreateRole` or `PUT /_plugins/_ml/models/abc`."""
         return f"{self.method} {self.path}" if self.method else f"{self.service}:{self.operation}"
+
+
+def joined(requests: Sequence[Request]) -> Request:
+    """Requests of one `combine` key as one: lists and lines are joined, of requests without a body one is enough."""
+    first = requests[0]
+    if len(requests) == 1 or not isinstance(first.body, list | tuple):
+        return first
+    parts = [part for one in requests if isinstance(one.body, list | tuple) for part in one.body]
+    return replace(first, body=tuple(parts) if isinstance(first.body, tuple) else parts)
 
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

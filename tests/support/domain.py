@@ -117,10 +117,8 @@ class Domain:
             return {"user_name": ADMIN, "roles": ["all_access"], "backend_roles": [ADMIN]}
         if path == "/_cluster/settings":
             return self._settings(method, query, body)
-        if parts[:4] == ["_plugins", "_security", "api", "rolesmapping"]:
-            return self._security(method, parts[4:], body)
-        if parts[:4] == ["_plugins", "_security", "api", "roles"]:
-            return self._security_roles(method, parts[4:], body)
+        if parts[:3] == ["_plugins", "_security", "api"]:
+            return self._security(parts[3], method, parts[4:], body)
         if parts[:2] == ["_plugins", "_ml"]:
             self._admit(identity, method, parts)
             return self._ml(method, parts[2:], query, body, now)
@@ -154,86 +152,50 @@ class Domain:
         """The value in effect."""
         return self.persistent.get(key, DEFAULTS[key])
 
-    # role mappings
+    # roles and role mappings
 
-    def _security(self, method: str, rest: Sequence[str], body: Any) -> Doc:
-        if not rest:
-            if method == "GET":
-                return self.mappings
-            if method == "PATCH":
-                return self._patch_many(body)
-            raise Refused(405, f"Incorrect HTTP method for uri [/rolesmapping] and method [{method}]")
-        name = rest[0]
-        if method == "PUT":
-            return self._put_mapping(name, body)
-        if name not in self.mappings:
-            raise Refused(404, f"rolesmapping '{name}' not found.")
-        if method == "GET":
-            return {name: self.mappings[name]}
-        if self.mappings[name]["reserved"]:
-            raise Refused(403, f"Resource '{name}' is reserved.")
-        if method == "DELETE":
-            del self.mappings[name]
-            return {"status": "OK", "message": f"'{name}' deleted."}
-        self.mappings[name] = _patched(self.mappings[name], body)
-        return {"status": "OK", "message": f"'{name}' updated."}
-
-    def _put_mapping(self, name: str, body: Any) -> Doc:
-        if not body:
-            raise Refused(400, "Request body required for this action.")
-        if name not in self.roles:
-            raise Refused(404, f"role '{name}' not found.")
-        if self.mappings.get(name, {}).get("reserved"):
-            raise Refused(403, f"Resource '{name}' is reserved.")
-        created = name not in self.mappings
-        self.mappings[name] = _mapping(body)
-        return {"status": "CREATED" if created else "OK", "message": f"'{name}' {'created' if created else 'updated'}."}
-
-    def _patch_many(self, operations: Any) -> Doc:
-        after = dict(self.mappings)
-        for one in operations:
-            name, *rest = one["path"].lstrip("/").split("/")
-            if name not in self.roles and one["op"] != "remove":
-                raise Refused(404, f"role '{name}' not found.")
-            if rest:
-                if name not in after:
-                    raise Refused(400, f'Missing field "{name}"')
-                after[name] = _patched(after[name], [{**one, "path": "/" + "/".join(rest)}])
-            elif one["op"] == "remove":
-                after.pop(name, None)
-            else:
-                after[name] = _mapping(one["value"])
-        self.mappings = after
-        return {"status": "OK", "message": "Resource updated."}
-
-    # security roles
-
-    def _security_roles(self, method: str, rest: Sequence[str], body: Any) -> Doc:
+    def _security(self, collection: str, method: str, rest: Sequence[str], body: Any) -> Doc:
+        objects, change = {
+            "roles": (self.roles, self._patched_role),
+            "rolesmapping": (self.mappings, self._patched_mapping),
+        }[collection]
         if rest or method not in ("GET", "PATCH"):
-            raise Refused(405, f"Incorrect HTTP method for uri [/roles] and method [{method}]")
-        return self.roles if method == "GET" else self._patch_roles(body)
-
-    def _patch_roles(self, operations: Any) -> Doc:
-        """All operations or none of them. Removing what is not there is nothing."""
-        after = copy.deepcopy(self.roles)
-        for one in operations:
+            raise Refused(405, f"Incorrect HTTP method for uri [/{collection}] and method [{method}]")
+        if method == "GET":
+            return objects
+        # All operations or none of them. Removing what is not there is nothing.
+        after: dict[str, Doc] = copy.deepcopy(objects)
+        for one in body:
             name, *rest = [part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]]
             if after.get(name, {}).get("reserved"):
                 raise Refused(403, f"Resource '{name}' is reserved.")
+            if rest and name not in after:
+                raise Refused(400, f'Missing field "{name}"')
             if one["op"] == "remove" and not rest:
                 after.pop(name, None)
-            elif one["op"] != "add" or len(rest) > 1:
-                raise Refused(400, f"Unsupported operation {one['op']} {one['path']}")
-            elif rest and name not in after:
-                raise Refused(400, f'Missing field "{name}"')
-            elif not one["value"] and not rest:
-                raise Refused(400, "Request body required for this action.")
             else:
-                after[name] = _role({**after[name], rest[0]: one["value"]} if rest else one["value"])
-        if after == self.roles:
+                after[name] = change(name, after.get(name, {}), rest, one)
+        if after == objects:
             return {"status": "OK", "message": "No updates required"}
-        self.roles = after
+        objects.clear()
+        objects.update(after)
         return {"status": "OK", "message": "Resource updated."}
+
+    def _patched_mapping(self, name: str, mapping: Doc, rest: Sequence[str], one: Doc) -> Doc:
+        if name not in self.roles:
+            raise Refused(404, f"role '{name}' not found.")
+        if rest:
+            return _patched(mapping, [{**one, "path": "/" + "/".join(rest)}])
+        if not one["value"]:
+            raise Refused(400, "Request body required for this action.")
+        return _mapping(one["value"])
+
+    def _patched_role(self, name: str, role: Doc, rest: Sequence[str], one: Doc) -> Doc:
+        if one["op"] != "add" or len(rest) > 1:
+            raise Refused(400, f"Unsupported operation {one['op']} {one['path']}")
+        if not rest and not one["value"]:
+            raise Refused(400, "Request body required for this action.")
+        return _role({**role, rest[0]: one["value"]} if rest else one["value"])
 
     def _admit(self, identity: str | None, method: str, parts: Sequence[str]) -> None:
         """Refuse who is mapped to no role of ML Commons."""

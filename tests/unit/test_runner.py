@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import pytest
 
-from reconciler.model.request import Answer, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure
+from reconciler.model.request import Answer, Combine, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure
 from reconciler.model.steps import NeverHappened, NotYet, Pause, Steps, Stopped, call, call_all, until
 from reconciler.runner import Flow, Outcome, Runner, Silent, WriteRefused, reading_only
 
@@ -180,7 +180,7 @@ def test_ledger_lines_that_are_ready_together_go_together() -> None:
 
 
 def _bulk(number: int) -> Request:
-    return Request(Service.LEDGER, "POST /_bulk", body=({"line": number},), combine="ledger")
+    return Request(Service.LEDGER, "POST /_bulk", body=({"line": number},), combine=Combine("ledger"))
 
 
 @pytest.mark.parametrize(("request_", "most"), [(SECURITY, 1), (ML, 8), (CREATE_ROLE, 16), (READ, 16)])
@@ -403,3 +403,138 @@ def test_a_wait_ends_with_its_condition_or_its_deadline() -> None:
     with pytest.raises(NeverHappened, match=r"it there: not after 10 s \(still absent\)"):
         one.run(until("it there", never, patience=10))
     assert 10 <= script.time - began < 13
+
+
+# what goes together
+
+
+def patching(name: int, repeat: Repeat = Repeat.SAFE) -> Request:
+    combine = Combine("PATCH roles", 25, atomic=True)
+    operation = "PATCH /_plugins/_security/api/roles"
+    return Request(Service.OPENSEARCH, operation, body=[{"path": name}], repeat=repeat, combine=combine)
+
+
+def names(request: Request) -> list[int]:
+    assert isinstance(request.body, list)
+    return [one["path"] for one in request.body]
+
+
+def atomic(*bad: int) -> Callable[[Request, int], Answer]:
+    """Refuses everything where one of these names is among it."""
+
+    def answer(request: Request, _number: int) -> Answer:
+        found = [name for name in names(request) if name in bad]
+        return refused(400, f"{found[0]} is wrong") if found else OK
+
+    return answer
+
+
+def sizes(script: Script) -> list[int]:
+    return [len(names(request)) for request in script.sent]
+
+
+def all_patched(script: Script, count: int = 100, **options: object) -> dict[int, Outcome[Answer]]:
+    return runner(script, **options).run_all([Flow(name, call(patching(name))) for name in range(count)])
+
+
+def test_parts_go_together_in_batches_that_grow_as_the_service_keeps_up() -> None:
+    script = Script(lambda request, number: OK, seconds=0.1)
+    outcomes = all_patched(script, 1_000)
+    assert all(outcome.value() == OK for outcome in outcomes.values())
+    assert sizes(script) == [25, 100, 400, 475]
+    assert sorted(name for request in script.sent for name in names(request)) == list(range(1_000))
+    assert script.most_at_once == 1
+
+
+def test_batches_shrink_where_the_service_takes_long() -> None:
+    script = Script(lambda request, number: OK, seconds=0.0)
+    # A tenth of a second for each part, and no more than 4 s for all.
+    script.answer = lambda request, number: slowly(script, OK, request)
+    all_patched(script, 200)
+    assert sizes(script) == [25, 40, 40, 40, 40, 15]
+    # One that takes too long by itself goes by itself.
+    script = Script(lambda request, number: OK, seconds=0.0)
+    script.answer = lambda request, number: slowly(script, OK, request, each=5.0)
+    all_patched(script, 28)
+    assert sizes(script) == [25, 1, 1, 1]
+
+
+def slowly(script: Script, answer: Answer, request: Request, each: float = 0.1) -> Answer:
+    script.time += each * len(names(request))
+    return answer
+
+
+def test_of_many_that_are_refused_together_the_wrong_one_alone_gets_the_error() -> None:
+    script = Script(atomic(37, 70))
+    outcomes = all_patched(script)
+    failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
+    assert {name: str(error) for name, error in failed.items()} == {
+        37: "PATCH /_plugins/_security/api/roles: 37 is wrong",
+        70: "PATCH /_plugins/_security/api/roles: 70 is wrong",
+    }
+    # An error speaks of what its own flow asked for.
+    assert all(isinstance(e, ServiceFailure) and names(e.request) == [name] for name, e in failed.items())
+    assert len(script.sent) < 25
+    # Each of the others was carried out once.
+    done = [name for request in script.sent for name in names(request) if not {37, 70} & {*names(request)}]
+    assert sorted(done) == [name for name in range(100) if name not in (37, 70)]
+
+
+def test_a_failure_of_one_asked_for_by_itself_is_of_its_own_request() -> None:
+    script, request = Script(atomic(1)), patching(1)
+    with pytest.raises(ServiceFailure) as caught:
+        runner(script).run(call(request))
+    assert caught.value.request is request
+    assert len(script.sent) == 1
+
+
+@pytest.mark.parametrize("trouble", [refused(409, "version conflict"), refused(429), refused(403), LOST, refused(500)])
+def test_what_is_not_of_one_part_is_the_answer_of_all(trouble: Answer | NoAnswer) -> None:
+    # 403 is of one part too: there it is refused by halves, down to each.
+    script = answering(trouble)
+    flows = [Flow(n, call(patching(n, Repeat.LOOK_FIRST))) for n in range(4)]
+    outcomes = runner(script, patience=0.0).run_all(flows)
+    errors = [outcome.error for outcome in outcomes.values()]
+    assert all(isinstance(error, ServiceFailure) for error in errors)
+    assert [names(error.request) for error in errors if isinstance(error, ServiceFailure)] == [[0], [1], [2], [3]]
+    assert len(script.sent) == (7 if trouble == refused(403) else 1)
+
+
+def test_an_expected_conflict_is_the_answer_of_all() -> None:
+    script = answering(refused(409, "version conflict"), OK)
+    conflict = replace(patching(0), expect=frozenset({"409"}))
+    flows = [Flow(number, call(replace(conflict, body=[{"path": number}]))) for number in range(3)]
+    assert [one.value().code for one in runner(script).run_all(flows).values()] == ["409"] * 3
+
+
+def test_after_an_answer_that_did_not_come_fewer_go_together() -> None:
+    script = Script(lambda request, number: LOST if number < 2 else OK)
+    outcomes = all_patched(script, 50)
+    assert [outcome.error for outcome in outcomes.values()] == [None] * 50
+    # The second waits for nobody: it is of those that had no turn yet.
+    assert sizes(script)[:3] == [25, 12, 6]
+    assert max(sizes(script)[2:]) <= 24
+
+
+def test_readings_that_are_ready_together_are_one() -> None:
+    script = answering(OK)
+    listing = Request(Service.OPENSEARCH, "GET /all", combine=Combine("GET /all"))
+    flows = [Flow(number, call_all_in_turn(listing, listing)) for number in range(50)]
+    assert all(outcome.value() == (OK, OK) for outcome in runner(script).run_all(flows).values())
+    assert [request.label for request in script.sent] == ["GET /all"] * 2
+
+
+def test_requests_of_different_keys_do_not_go_together() -> None:
+    script = answering(OK)
+    other = replace(patching(7), combine=Combine("PATCH others", 25, atomic=True))
+    flows = [Flow(0, call(patching(0))), Flow(1, call(other)), Flow(2, call(patching(2)))]
+    runner(script).run_all(flows)
+    assert [names(request) for request in script.sent] == [[0, 2], [7]]
+
+
+def test_no_body_is_longer_than_it_may_be() -> None:
+    script = answering(OK)
+    long = "x" * 2**20
+    flows = [Flow(n, call(replace(_bulk(n), body=({"line": long},)))) for n in range(12)]
+    runner(script).run_all(flows)
+    assert [len(request.body) for request in script.sent if isinstance(request.body, tuple)] == [4, 4, 4]

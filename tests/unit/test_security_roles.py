@@ -1,15 +1,18 @@
 """Security roles in the engine: whose they are, what comes after them, and what would lock the caller out."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from reconciler.canonical.json import Json
 from reconciler.model.change import Action
 from reconciler.model.objects import Address
 from reconciler.plan.decide import Permissions
 from reconciler.plan.plan import Caller, Context, Plan
 from reconciler.plan.safety import lockout
 from tests.support.bench import Bench, Sections, actions, outcome
+from tests.support.exchange import Fault, once
 from tests.support.world import World
 
 ROLE: Sections = {"security_roles": {"asks": {"cluster_permissions": ["cluster_monitor"]}}}
@@ -32,6 +35,72 @@ def test_a_mapping_comes_after_its_role_and_goes_before_it() -> None:
         order.append([path.split()[1].split("/")[0] for path in paths(bench)])
     assert "asks" not in {*world.domain.roles, *world.domain.mappings}
     assert order == [["roles", "rolesmapping"], ["rolesmapping", "roles"]] * 5
+
+
+def many(count: int) -> Sections:
+    roles: dict[str, dict[str, Json]] = {f"r{n}": {"cluster_permissions": [f"p{n}"]} for n in range(count)}
+    return {"security_roles": roles, "role_mappings": {f"r{n}": {"users": [f"u{n}"]} for n in range(count)}}
+
+
+def sent(bench: Bench) -> Counter[str]:
+    """How many requests there were for security objects."""
+    return Counter(one.operation for one in bench.exchange.log if "_security/api" in one.path)
+
+
+def test_many_objects_take_few_requests() -> None:
+    world = World()
+    bench, sections = Bench(world), many(100)
+    assert outcome(bench.apply(sections)) == []
+    assert {name: role["cluster_permissions"] for name, role in world.domain.roles.items() if name[0] == "r"} == {
+        **{f"r{n}": [f"p{n}"] for n in range(100)},
+        "readall": [],
+    }
+    assert all(world.domain.mappings[f"r{n}"]["users"] == [f"u{n}"] for n in range(100))
+    api = "/_plugins/_security/api"
+    assert sent(bench) == {
+        # to look, to make, and to look again; in batches of 25 and 75
+        f"GET {api}/roles": 3,
+        f"PATCH {api}/roles": 2,
+        f"GET {api}/rolesmapping": 4,
+        f"PATCH {api}/rolesmapping": 2,
+    }
+    assert len([request for request in bench.exchange.writes if request.operation == "POST /_bulk"]) < 20
+    assert outcome(bench.destroy()) == []
+    assert sent(bench)[f"PATCH {api}/roles"] + sent(bench)[f"PATCH {api}/rolesmapping"] == 4
+    assert not [
+        name for name in (*world.domain.roles, *world.domain.mappings) if name.startswith("r") and name[1:].isdigit()
+    ]
+
+
+def test_one_that_is_refused_does_not_keep_the_others_from_being_written() -> None:
+    world = World()
+    sections = many(60)
+    # The role of one mapping is nowhere.
+    sections = {
+        "security_roles": {name: role for name, role in sections["security_roles"].items() if name != "r11"},
+        "role_mappings": {**sections["role_mappings"], "ml_read_access": {"users": ["ann"]}},
+    }
+    bench = Bench(world)
+    (failed,) = outcome(bench.apply(sections))
+    assert failed.startswith("role_mappings.r11: failed")
+    assert "role 'r11' not found." in failed
+    there = {name for name in world.domain.mappings if name.startswith("r")}
+    assert there == {f"r{n}" for n in range(60) if n != 11}
+    assert world.domain.mappings["ml_read_access"]["users"] == ["ann"]
+    assert len([r for r in bench.exchange.writes if r.path.endswith("/rolesmapping")]) < 15
+    # What was refused wrote nothing, and its row says so.
+    assert (world.intents("chain"), "role_mappings.r11" in world.ledger.rows("chain")) == ([], False)
+
+
+@pytest.mark.parametrize("fault", [Fault.CONFLICT, Fault.LOST_AFTER, Fault.LOST_BEFORE, Fault.UNAVAILABLE_AFTER])
+def test_many_are_written_once_whatever_becomes_of_a_request(fault: Fault) -> None:
+    world = World()
+    bench = Bench(world)
+    failing = once(fault, lambda request: request.operation.startswith("PATCH") and "rolesmapping" in request.operation)
+    world.domain.mappings["r3"] = {**world.domain.mappings["all_access"], "users": ["theirs"], "backend_roles": []}
+    assert outcome(bench.apply(many(40), faults=failing)) == []
+    assert world.domain.mappings["r3"]["users"] == ["theirs", "u3"]
+    assert all(world.domain.mappings[f"r{n}"]["users"] == [f"u{n}"] for n in range(40) if n != 3)
 
 
 def test_a_role_that_somebody_else_made_is_taken_over_only_when_told() -> None:
