@@ -130,6 +130,11 @@ CODES: dict[str, Code] = {
     "unreadable": Code(
         "An object that is ours can not be read. It is not made again.", "Run as an identity that may read it.", "plan"
     ),
+    "hidden": Code(
+        "Objects are to be made, and others of the same name may be there that the caller is not shown.",
+        "Plan as an identity with the security role `all_access` to be sure.",
+        "plan",
+    ),
     "unknown-kind": Code(
         "The ledger has an object of a kind this version does not know.", "Use a newer version.", "plan"
     ),

@@ -20,7 +20,8 @@ from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
 from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, Stopped, unstopped, until
 from reconciler.plan import history
-from reconciler.plan.decide import Attributes, Sharing, needed, recorded
+from reconciler.plan.decide import Sharing, needed, recorded
+from reconciler.plan.known import Attributes
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import secrets_of, to_read
 from reconciler.redaction import Redaction
@@ -416,8 +417,9 @@ class _Execution:
         except (Failed, NeverHappened, ServiceFailure) as error:
             # Where the successor can not be taken back, the intent tells the next apply of it.
             with suppress(Failed, NeverHappened, ServiceFailure):
-                found = yield from kind.look(Sought(self._name(change), made.id), self._context.place)
                 applied = recorded(_resolved(change, self._attributes))
+                sought = Sought(self._name(change), made.id, signers=kind.signers(applied))
+                found = yield from kind.look(sought, self._context.place)
                 row = replace(self._rows[change.address], applied=applied)
                 for live in found.lives:
                     yield from kind.delete(Work(change.address, live.name, self._context.place, live=live, row=row))
@@ -471,10 +473,11 @@ class _Execution:
     def _remove_old(self, change: Change, row: Row) -> Steps[None]:
         """Remove what earlier replacements left."""
         kind = self._kind(change)
+        signers = tuple(one for known in (change.row, row) if known is not None for one in kind.signers(known.applied))
         for old in _leftovers(change):
             if old.id == row.id:
                 continue
-            found = yield from kind.look(old, self._context.place)
+            found = yield from kind.look(replace(old, signers=signers), self._context.place)
             if found.unreadable:
                 reason = next(iter(found.unreadable.values()))
                 raise Failed("unreadable", f"the old object, id {old.id}, can not be read, so it is left: {reason}")
@@ -607,8 +610,9 @@ class _Execution:
 
     def _sought(self, change: Change) -> Sought:
         row = self._rows.get(change.address) or change.row
-        fields = change.desired.fields if change.desired else ()
-        return Sought(self._name(change), row.id if row else "", frozenset(fields))
+        fields = _resolved(change, self._attributes) if change.desired else {}
+        signers = self._kind(change).signers(fields or (row.applied if row else {}))
+        return Sought(self._name(change), row.id if row else "", frozenset(fields), signers)
 
     def _differing(self, change: Change, live: Live | None) -> Steps[str]:
         """What is not as planned in an object that was read again, or ""."""

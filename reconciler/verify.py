@@ -9,7 +9,7 @@ from reconciler.manifest.load import Query
 from reconciler.manifest.templates import Value, references
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Call, Steps
-from reconciler.plan.decide import Attributes
+from reconciler.plan.known import Attributes
 from reconciler.redaction import Redaction
 from reconciler.references import resolve
 from reconciler.runner import Flow, Runner

@@ -409,6 +409,10 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         "## The caller, in OpenSearch",
         _table(("To", "Needs"), opensearch),
         "With `--ledger FILE` the ledger needs nothing on the domain.",
+        "Where access control of ML Commons is on, who does not have `all_access` is not shown all connectors, groups "
+        "and models. Then a plan also reads the settings (`cluster:monitor/settings`, `cluster:monitor/state`), looks "
+        "as the roles in `sign_as` (`sts:AssumeRole` on them, and `ml_read_access` for them), and says what it makes "
+        "without knowing whether others have made it.",
         "## The role in `sign_as`",
         "Amazon OpenSearch Service lets nobody create a connector who may not hand its role on. The role in "
         "`sign_as` does it.",

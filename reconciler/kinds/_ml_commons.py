@@ -2,18 +2,22 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
+from reconciler.kinds._settings import READ, effective
 from reconciler.manifest.templates import Value
+from reconciler.model.identity import assume
 from reconciler.model.kind import Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, Service
-from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
+from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
 
 ROOT = "/_plugins/_ml"
 _PAGE = 10_000
 _AT_ONCE = 2_000
+_NOT_SHOWN = frozenset({"400", "403"})
 
 
 class MlKind(Kind):
@@ -24,24 +28,47 @@ class MlKind(Kind):
 
     collection: ClassVar[str]
 
+    hiding: ClassVar[str]
+    """The setting with which the service hides objects from those who may not use them."""
+
     @abstractmethod
     def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
         """The manifest's fields of what the service says of an object."""
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
-        parts = [sought[start : start + _AT_ONCE] for start in range(0, len(sought), _AT_ONCE)]
-        found_by = yield from call_all(self._search(part) for part in parts)
-        lives = {live.id: live for answer in found_by for live in self._hits(answer)}
+        settings = () if place.sees_all else (READ,)
+        answers = yield from call_all((*settings, *self._searches(sought)))
+        hidden = _hidden(self.hiding, answers[0]) if settings else ""
+        lives = {live.id: live for answer in answers[len(settings) :] for live in self._hits(answer)}
+        if hidden:
+            lives |= yield from self._shown_to_signers(sought)
         unseen = [one.id for one in sought if one.id and one.id not in lives]
         answers = yield from call_all(self._get(one) for one in unseen)
         found, unreadable = self._gather(unseen, answers)
-        return Reading((*lives.values(), *found), unreadable)
+        return Reading((*lives.values(), *found), unreadable, hidden)
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         if not sought.id:
             return (yield from self.read([sought], place))
         answer = yield from call(self._get(sought.id))
+        for signer in sought.signers if answer.code in _NOT_SHOWN else ():
+            if (yield from assumed(signer)):
+                shown = yield from call(replace(self._get(sought.id), identity=signer))
+                answer = shown if shown.ok else answer
         return Reading(*self._gather([sought.id], [answer]))
+
+    def _shown_to_signers(self, sought: Sequence[Sought]) -> Steps[dict[str, Live]]:
+        """What the roles that objects are signed as are shown, where they can be assumed and are let in."""
+        lives: dict[str, Live] = {}
+        for signer in sorted({signer for one in sought for signer in one.signers}):
+            if (yield from assumed(signer)):
+                signed = [
+                    replace(search, identity=signer, expect=frozenset({"403"}))
+                    for search in self._searches([one for one in sought if signer in one.signers])
+                ]
+                answers = yield from call_all(signed)
+                lives |= {live.id: live for answer in answers if answer.ok for live in self._hits(answer)}
+        return lives
 
     def remove(self, work: Work, identity: str | None = None, patience: float = 30.0) -> Steps[None]:
         """Delete `work.live`, waiting while a stale search inside the service still counts users of it."""
@@ -111,8 +138,11 @@ class MlKind(Kind):
             return Answer(200, {"hits": {"hits": []}})
         return super().answer(request, live, before)
 
+    def _searches(self, sought: Sequence[Sought]) -> list[Request]:
+        """Searches by GET, which a read-only identity may make."""
+        return [self._search(sought[start : start + _AT_ONCE]) for start in range(0, len(sought), _AT_ONCE)]
+
     def _search(self, sought: Sequence[Sought]) -> Request:
-        """A search by GET, which a read-only identity may make."""
         names = sorted({one.name for one in sought})
         ids = sorted({one.id for one in sought if one.id})
         either: list[Json] = [{"terms": {"name.keyword": names}}, {"ids": {"values": ids}}]
@@ -124,7 +154,7 @@ class MlKind(Kind):
             Service.OPENSEARCH,
             f"GET {ROOT}/{self.collection}/{{id}}",
             {"id": one},
-            expect=frozenset({"400", "403", "404"}),
+            expect=_NOT_SHOWN | {"404"},
         )
 
     def _hits(self, answer: Answer) -> list[Live]:
@@ -155,6 +185,23 @@ class MlKind(Kind):
 
     def _live(self, one: str, source: Mapping[str, Json]) -> Live:
         return Live(str(source.get("name", "")), one, self.fields(source), {"id": one})
+
+
+def assumed(role_arn: str) -> Steps[bool]:
+    """Whether a role can be assumed now; from then on requests may be signed as it."""
+    try:
+        yield from assume(role_arn, patience=0.0)
+    except NeverHappened:
+        return False
+    return True
+
+
+def _hidden(setting: str, answer: Answer) -> str:
+    """Why objects may be hidden, by what the settings say; "" when they are not."""
+    name = setting.rpartition(".")[2]
+    if not answer.ok:
+        return f"whether {name} is on can not be told: {answer.reason}"
+    return f"{name} is on" if effective(answer.body, setting) == "true" else ""
 
 
 def picked(source: Mapping[str, Json], *names: str) -> dict[str, Json]:

@@ -1,21 +1,20 @@
 """Persistent cluster settings of ML Commons, read and written by flat keys.
 
-https://docs.opensearch.org/latest/api-reference/cluster-api/cluster-settings/ (Amazon OpenSearch Service takes
-flat keys only).
+https://docs.opensearch.org/latest/ml-commons-plugin/cluster-settings/
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
+from reconciler.kinds._settings import PATH, READ, effective, section
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import entries
 from reconciler.model.objects import Live, Row, Sought
-from reconciler.model.request import Answer, Request, Service
+from reconciler.model.request import Answer, Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, Steps, call
 
-_SETTINGS = "/_cluster/settings"
 _UNSET = ":unset"
 
 
@@ -54,7 +53,7 @@ class ClusterSettings(Kind):
         for name in applied:
             if self.schema.rule.member(name).additive:
                 after = self._list(work, name, settings, ())
-                if after != list(entries(_effective(settings, name))):
+                if after != list(entries(effective(settings, name))):
                     values[name] = after
             elif name not in work.others and self._as_we_left_it(name, applied[name], settings):
                 values[name] = _as_before(work, name)
@@ -88,28 +87,27 @@ class ClusterSettings(Kind):
     def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
         return Answer(200, {"persistent": live.fields if live else {}, "defaults": {}})
 
-    def _list(self, work: Work, name: str, settings: Mapping[str, Json], desired: Sequence[str]) -> Value:
+    def _list(self, work: Work, name: str, settings: Json, desired: Sequence[str]) -> Value:
         """The list to set, or None (back to the default) when that is all that would be left."""
-        present = entries(_effective(settings, name))
+        present = entries(effective(settings, name))
         after = work.membership(name, present, desired).result(present)
         prior = (work.row.prior or {}) if work.row else {}
-        default = _section(settings, "defaults").get(name, prior.get(name) if prior.get(name + _UNSET) else None)
+        default = section(settings, "defaults").get(name, prior.get(name) if prior.get(name + _UNSET) else None)
         return None if sorted(after) == sorted(entries(default)) else after
 
-    def _as_we_left_it(self, name: str, applied: Json, settings: Mapping[str, Json]) -> bool:
+    def _as_we_left_it(self, name: str, applied: Json, settings: Json) -> bool:
         rule = self.schema.rule.member(name)
-        return rule.canonical(_effective(settings, name)) == rule.canonical(applied)
+        return rule.canonical(effective(settings, name)) == rule.canonical(applied)
 
 
 def _as_before(work: Work, name: str) -> Value:
     return (work.row.prior or {}).get(name) if work.row else None
 
 
-def _settings() -> Steps[Mapping[str, Json]]:
-    request = Request(
-        Service.OPENSEARCH, f"GET {_SETTINGS}", query={"include_defaults": "true", "flat_settings": "true"}
-    )
-    answer = yield from call(request)
+def _settings() -> Steps[Json]:
+    answer = yield from call(READ)
+    if not answer.ok:
+        raise ServiceFailure(READ, answer, answer.reason)
     if not isinstance(answer.body, Mapping):
         raise Failed("bad-answer", "the cluster settings are not an object")
     return answer.body
@@ -117,25 +115,13 @@ def _settings() -> Steps[Mapping[str, Json]]:
 
 def _put(values: Mapping[str, Value]) -> Steps[None]:
     if values:
-        yield from call(Request(Service.OPENSEARCH, f"PUT {_SETTINGS}", body={"persistent": values}))
+        yield from call(Request(Service.OPENSEARCH, f"PUT {PATH}", body={"persistent": values}))
 
 
-def _section(settings: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    section = settings.get(name)
-    return section if isinstance(section, Mapping) else {}
-
-
-def _effective(settings: Mapping[str, Json], name: str) -> Json:
-    for section in ("transient", "persistent", "defaults"):
-        if name in _section(settings, section):
-            return _section(settings, section)[name]
-    return None
-
-
-def _live(sought: Sought, settings: Mapping[str, Json]) -> Live:
-    fields = {name: _effective(settings, name) for name in sought.fields}
+def _live(sought: Sought, settings: Json) -> Live:
+    fields = {name: effective(settings, name) for name in sought.fields}
     known = {name: value for name, value in fields.items() if value is not None}
-    return Live(sought.name, "", known, detail=_section(settings, "persistent"))
+    return Live(sought.name, "", known, detail=section(settings, "persistent"))
 
 
 KIND = ClusterSettings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.kinds._ml_commons import ROOT, MlKind, assumed, picked, sent
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Grants, Made, Work
@@ -28,9 +28,10 @@ class Connectors(MlKind):
     """A connector is made and changed under the identity in `sign_as`."""
 
     collection = "connectors"
+    hiding = "plugins.ml_commons.connector_access_control_enabled"
     answers: ClassVar[Mapping[str, Json]] = {f"POST {ROOT}/connectors/_create": {"connector_id": "(known after apply)"}}
     to_read = Grants(
-        iam=("es:ESHttpGet",),
+        iam=("es:ESHttpGet", "sts:AssumeRole"),
         opensearch=("cluster:admin/opensearch/ml/connectors/search", "cluster:admin/opensearch/ml/connectors/get"),
     )
     to_write = Grants(
@@ -94,6 +95,10 @@ class Connectors(MlKind):
                         _has(list(named)),
                     )
 
+    def signers(self, fields: Mapping[str, Value]) -> tuple[str, ...]:
+        signer = fields.get("sign_as")
+        return (signer,) if isinstance(signer, str) else ()
+
     def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
         """The settings that trust its endpoint, and the mappings that admit the role it is signed as."""
         signer = desired.fields.get("sign_as")
@@ -109,11 +114,7 @@ def _still(signer: Json) -> Steps[str | None]:
     """The role that made a connector, where it can still be assumed; else None, which is the caller."""
     if not isinstance(signer, str):
         return None
-    try:
-        yield from assume(signer, patience=0.0)
-    except NeverHappened:
-        return None
-    return signer
+    return signer if (yield from assumed(signer)) else None
 
 
 def _has(keys: Sequence[str]) -> str:

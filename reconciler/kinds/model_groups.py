@@ -16,6 +16,7 @@ class ModelGroups(MlKind):
     """A group's access mode is called `access` when read back."""
 
     collection = "model_groups"
+    hiding = "plugins.ml_commons.model_access_control_enabled"
     replaceable = False  # names are unique
     answers: ClassVar[Mapping[str, Json]] = {
         f"POST {ROOT}/model_groups/_register": {"model_group_id": "(known after apply)"}

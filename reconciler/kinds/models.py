@@ -25,6 +25,7 @@ class Models(MlKind):
     """A task that says COMPLETED says nothing yet: only the model's own state does."""
 
     collection = "models"
+    hiding = "plugins.ml_commons.model_access_control_enabled"
     proves = True
     answers: ClassVar[Mapping[str, Json]] = {
         f"POST {ROOT}/models/_register": {"model_id": "(known after apply)"},

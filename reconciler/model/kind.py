@@ -24,6 +24,7 @@ class Place:
     domain: str = ""
     endpoint: str = ""
     managed: bool = False  # Amazon OpenSearch Service rather than a cluster of one's own
+    sees_all: bool = True  # nobody's objects are hidden from the caller
 
     @property
     def domain_arn(self) -> str:
@@ -35,10 +36,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a kind found: all live objects that match, and why some could not be read, by id or name."""
+    """What a kind found: all live objects that match, and why some could not be read, by id or name.
+
+    `hidden` says why others that match may be there all the same, "" where none can be.
+    """
 
     lives: tuple[Live, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    hidden: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,10 @@ class Kind(ABC):
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         """The attributes that are known before the object exists."""
         return {}
+
+    def signers(self, fields: Mapping[str, Value]) -> tuple[str, ...]:
+        """The ARNs of the roles that an object with these fields is written as, instead of as the caller."""
+        return ()
 
     def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
         """What `desired` needs that its references do not say. `everything` are the manifest's objects by kind."""

@@ -104,9 +104,11 @@ class Row:
 class Sought:
     """An object to look for: by the ledger's id where there is one, else by the service's name for it.
 
-    `fields` are the manifest's and the ledger's fields of it, for kinds that read only what is asked.
+    `fields` are the manifest's and the ledger's fields of it, for kinds that read only what is asked. `signers` are
+    the ARNs of roles that may be shown it where the caller is not.
     """
 
     name: str
     id: str = ""
     fields: frozenset[str] = frozenset()
+    signers: tuple[str, ...] = ()

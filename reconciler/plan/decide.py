@@ -8,12 +8,14 @@ from reconciler.diff import Versions, differences, replacement
 from reconciler.errors import Problem, Severity
 from reconciler.manifest.load import Lifecycle
 from reconciler.manifest.moves import ends
-from reconciler.manifest.templates import Reference, Template, Value, references
+from reconciler.manifest.templates import Template, Value, references
 from reconciler.model.change import Action, Change, FieldChange
-from reconciler.model.kind import Kind, Place, Reading
+from reconciler.model.kind import Kind, Reading
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Desired, Live, Row
 from reconciler.model.schema import is_known
+from reconciler.plan.hidden import hidden
+from reconciler.plan.known import Attributes
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.preflight import missing_grants
 from reconciler.plan.safety import lockout, too_many_deletes
@@ -57,7 +59,7 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     back = _removal_edges(removals, context.ledger.rows.values())
     removed = [removals[address] for address in ordered(back) if address in removals]
     plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
-    found = [*plan.problems, *missing_grants(plan)]
+    found = [*plan.problems, *missing_grants(plan), *hidden(plan, survey.readings)]
     found += [] if permissions.max_deletes is None else too_many_deletes(plan, permissions.max_deletes)
     found += [] if permissions.allow_lockout else lockout(plan)
     return replace(plan, problems=found)
@@ -79,30 +81,6 @@ def _without_move(change: Change, moves: Mapping[str, str]) -> Change:
 def recorded(fields: Mapping[str, Value]) -> Mapping[str, Json]:
     """Fields as the ledger keeps them: secrets by name."""
     return {name: _recorded(value) for name, value in fields.items()}
-
-
-class Attributes:
-    """What references to objects are worth, as far as it is known. Filled in as objects are seen or made."""
-
-    def __init__(self, kinds: Mapping[str, Kind], place: Place, desired: Mapping[Address, Desired]) -> None:
-        self._desired = desired
-        self._made: dict[Address, Mapping[str, str]] = {}
-        for address, one in desired.items():
-            kind = kinds[address.kind]
-            self._made[address] = kind.attributes(kind.schema.service_name(address.name, one.fields), one.fields, place)
-
-    def learn(self, address: Address, attributes: Mapping[str, str]) -> None:
-        """Take what became known of an object."""
-        self._made[address] = {**self._made.get(address, {}), **attributes}
-
-    def lookup(self, reference: Reference) -> str | None:
-        """The value of a reference to an object, or None while it is not known."""
-        address = Address(reference.namespace, reference.name)
-        known = self._made.get(address, {}).get(reference.attribute)
-        if known is not None or address not in self._desired:
-            return known
-        stated = resolve(self._desired[address].fields.get(reference.attribute), self.lookup)
-        return stated if isinstance(stated, str) else None
 
 
 class _Decision:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from reconciler.canonical.json import Json, canonical_text
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change, FieldChange
-from reconciler.plan.decide import Attributes, recorded
+from reconciler.plan.decide import recorded
+from reconciler.plan.known import Attributes
 from reconciler.references import resolve
 
 _DIFFERING = frozenset({Action.UPDATE, Action.REPLACE, Action.ADOPT, Action.DELETE})

@@ -10,14 +10,17 @@ from reconciler.ledger import Ledger
 from reconciler.manifest.load import Manifest, SigV4Auth
 from reconciler.manifest.templates import Reference, Value, references
 from reconciler.model.kind import Kind, Place, Reading
-from reconciler.model.objects import Address, Desired, Sought
+from reconciler.model.objects import Address, Desired, Row, Sought
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, Steps, call
+from reconciler.plan.known import Attributes
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Caller, Cluster, Context
 from reconciler.plan.secrets import Secrets, secrets_of
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
+
+_ADMIN = "all_access"  # the security role that ML Commons hides nothing from
 
 _TARGET_NEEDS = {
     "domain_arn": "target.opensearch.domain, and target.aws",
@@ -145,6 +148,7 @@ def _unknown_target(desired: Iterable[Desired]) -> Iterator[Problem]:
 def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, list[Sought]]:
     sought: dict[str, list[Sought]] = {}
     rows = context.ledger.rows
+    known = Attributes(context.kinds, context.place, desired)
     for address in dict.fromkeys((*desired, *rows)):
         kind = context.kinds.get(address.kind)
         if kind is None:
@@ -153,10 +157,11 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
         fields: Mapping[str, Value] = one.fields if one else (row.applied if row else {})
         name = kind.schema.service_name(address.name, fields) if one else (row.name if row else address.name)
         names = frozenset(fields) | frozenset(row.applied if row else ()) | frozenset(row.meant if row else ())
-        sought.setdefault(address.kind, []).append(Sought(name, row.id if row else "", names))
+        signers = () if context.place.sees_all else _signers(kind, one, row, known)
+        sought.setdefault(address.kind, []).append(Sought(name, row.id if row else "", names, signers))
         # What is known by its name alone, or was made and never heard of, may still go by an earlier name.
         earlier = row.names if row is not None and (row.intent is not None or not kind.schema.server_made_ids) else ()
-        sought[address.kind] += [Sought(one, "", names) for one in earlier if one != name]
+        sought[address.kind] += [Sought(one, "", names, signers) for one in earlier if one != name]
     return sought
 
 
@@ -165,6 +170,13 @@ def _compared(context: Context, desired: Iterable[Desired]) -> list[str]:
     rows = context.ledger.rows
     pairs = ((name, rows.get(one.address)) for one in desired for name in secrets_of(one.fields))
     return sorted({name for name, row in pairs if row is not None and name in row.fingerprints})
+
+
+def _signers(kind: Kind, one: Desired | None, row: Row | None, known: Attributes) -> tuple[str, ...]:
+    """The roles that an object is to be written as, was, or may have been by a write that was never heard of."""
+    desired = {name: resolve(value, known.lookup) for name, value in one.fields.items()} if one else {}
+    versions = (desired, row.applied, row.meant) if row else (desired,)
+    return tuple(dict.fromkeys(signer for fields in versions for signer in kind.signers(fields)))
 
 
 def _caller() -> Steps[Caller]:
@@ -217,6 +229,7 @@ def _place(question: Question, caller: Caller) -> Place:
         partition=(aws and aws.partition) or partition or "aws",
         domain=(opensearch and opensearch.domain) or "",
         endpoint=(opensearch and opensearch.endpoint) or "",
+        sees_all=not caller.user or _ADMIN in caller.roles,
         managed=bool(opensearch and (opensearch.domain or isinstance(opensearch.auth, SigV4Auth))),
     )
 

@@ -141,9 +141,15 @@ class Bench:
     runner: Runner = field(init=False)
     progress: Seen = field(init=False, default_factory=Seen)
 
-    def plan(self, sections: Sections, permissions: Permissions = Permissions()) -> Plan:  # noqa: B008
+    def plan(
+        self,
+        sections: Sections,
+        permissions: Permissions = Permissions(),  # noqa: B008
+        *,
+        faults: Faults = nothing,
+    ) -> Plan:
         """What would be done. Nothing is written."""
-        self.exchange = WorldExchange(self.world)
+        self.exchange = WorldExchange(self.world, faults=faults)
         return self._plan(Runner(self.exchange, guard=reading_only), sections, permissions)
 
     def apply(

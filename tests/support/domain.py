@@ -101,20 +101,24 @@ class Domain:
         self.groups = Collection("group-", delays)
         self.models = Collection("model-", delays)
         self.failing_deploys = 0
+        self.caller = ADMIN
+        self.caller_roles = ["all_access"]
+        self._asking = ADMIN
         self._has_role = has_role
         self._due: list[tuple[float, str, str]] = []
 
     def answer(
         self, method: str, path: str, query: Mapping[str, str], body: Any, identity: str | None, now: float
     ) -> Doc:
-        """The answer to one request, sent by the administrator or as the role `identity`."""
+        """The answer to one request, sent by the caller or as the role `identity`."""
         self._settle(now)
+        self._asking = identity or self.caller
         parts = path.strip("/").split("/")
         if path == "/":
             version = {"distribution": "opensearch", "number": "2.19.4"}
             return {"cluster_name": "test", "cluster_uuid": "cluster-1", "version": version}
         if path == "/_plugins/_security/authinfo":
-            return {"user_name": ADMIN, "roles": ["all_access"], "backend_roles": [ADMIN]}
+            return {"user_name": self.caller, "roles": self.caller_roles, "backend_roles": [self.caller]}
         if path == "/_cluster/settings":
             return self._settings(method, query, body)
         if parts[:3] == ["_plugins", "_security", "api"]:
@@ -215,7 +219,8 @@ class Domain:
         family, one = rest[0], rest[1]
         collection = {"connectors": self.connectors, "model_groups": self.groups, "models": self.models}[family]
         if one == "_search":
-            return _found(collection.searched(now), body)
+            shown = {key: found for key, found in collection.searched(now).items() if self._shows(family, found)}
+            return _found(shown, body)
         if method == "POST" and one == "_create":
             return {"connector_id": self._create_connector(body)}
         if method == "POST" and one == "_register":
@@ -228,6 +233,10 @@ class Domain:
             if method == "DELETE" and family != "models":
                 return {"result": "not_found"}
             raise Refused(404, f"Failed to find {family.removesuffix('s')} with the provided id: {one}")
+        if not self._shows(family, collection.documents[one]):
+            # A connector that is not shown is refused in other words to whoever changes or deletes it.
+            status = {"PUT": 400, "DELETE": 500}.get(method, 403) if family == "connectors" else 403
+            raise Refused(status, f"You don't have permission to access this {family.removesuffix('s')}")
         if len(rest) > 2:
             verb = {"_deploy": self._deploy, "_undeploy": self._undeploy, "_predict": self._predict}[rest[2]]
             return verb(one, now)
@@ -235,6 +244,20 @@ class Domain:
             return _public(collection.documents[one])
         act = {"PUT": self._update, "DELETE": self._delete}[method]
         return act(family, one, body, now)
+
+    def _shows(self, family: str, document: Doc) -> bool:
+        """Whether access control lets who asks see an object: he made it, it is public or nobody's, or he sees all."""
+        if self._asking == self.caller and "all_access" in self.caller_roles:
+            return True
+        on = self.setting(f"{PREFIX}{'connector' if family == 'connectors' else 'model'}_access_control_enabled")
+        guarding = self.groups.documents.get(document["model_group_id"], {}) if family == "models" else document
+        mine = guarding.get("owner", self._asking) == self._asking
+        return on == "false" or mine or guarding.get("access") == "public"
+
+    def _owned(self, kind: str) -> Doc:
+        """What access control notes of an object that is made."""
+        on = self.setting(f"{PREFIX}{kind}_access_control_enabled") == "true"
+        return {"owner": self._asking, "access": "private"} if on else {}
 
     def _update(self, family: str, one: str, body: Any, now: float) -> Doc:
         {"connectors": self._update_connector, "model_groups": self._update_group, "models": self._update_model}[
@@ -266,7 +289,7 @@ class Domain:
                 raise Refused(400, f"Connector {required} is null")
         if not body.get("credential"):
             raise Refused(400, "Connector credential is null or empty list")
-        connector = {"parameters": {}, **_connector(body)}
+        connector = {"parameters": {}, **self._owned("connector"), **_connector(body)}
         self._check(connector)
         return self.connectors.add(connector)
 
@@ -297,7 +320,7 @@ class Domain:
 
     def _register_group(self, body: Doc) -> str:
         self._unused_name(body["name"], "")
-        return self.groups.add({"access": "public", **_group(body)})
+        return self.groups.add({"access": "public", **self._owned("model"), **_group(body)})
 
     def _update_group(self, one: str, body: Doc, now: float) -> None:
         if "name" in body:

@@ -10,6 +10,7 @@ A case is a file `kinds/<kind>/<case>.json`. Its keys:
 - `applied`: the ledger's row: `id`, `name`, `fields`, `prior`, `adopted`
 - `others`: by field, the entries of shared lists that other manifests count on; `rotated`: secrets with a new value
 - `sought`: what to look for, when it is not the object of `manifest` and `applied`
+- `sees_all`: false when objects may be hidden from the caller
 - `exchange`: requests with their answers in the order they have to come, those sent side by side as a list, and
   between them the pauses by what is waited for. A policy sent as text is written `{"text": {...}}`
 - `result`: what comes out. Of an update `differences` are those between `live` and `manifest`, of a reading with a
@@ -18,7 +19,7 @@ A case is a file `kinds/<kind>/<case>.json`. Its keys:
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ FILES = sorted(CASES.glob("*/*.json"))
 def test_case(file: Path) -> None:
     case = json.loads(file.read_text("utf-8"))
     assert case.keys() <= {
-        "why", "do", "name", "manifest", "live", "applied", "others", "rotated", "sought", "exchange", "result"
+        "why", "do", "name", "manifest", "live", "applied", "others", "rotated", "sought", "sees_all", "exchange",
+        "result",
     }  # fmt: skip
     assert case["why"]
     assert case["result"]
@@ -187,15 +189,18 @@ def _reading(kind: Kind, case: Case, fields: Mapping[str, Value], name: str, row
     named = frozenset({*fields, *(row.applied if row else ())})
     default = [{"name": name, "id": row.id if row else "", "fields": named}]
     sought = [
-        Sought(one["name"], one.get("id", ""), frozenset(one.get("fields", ()))) for one in case.get("sought", default)
+        Sought(one["name"], one.get("id", ""), frozenset(one.get("fields", ())), tuple(one.get("signers", ())))
+        for one in case.get("sought", default)
     ]
-    steps = kind.read(sought, PLACE) if case["do"] == "read" else kind.look(sought[0], PLACE)
+    place = replace(PLACE, sees_all=case.get("sees_all", True))
+    steps = kind.read(sought, place) if case["do"] == "read" else kind.look(sought[0], place)
     reading, error = drive(steps, case["exchange"])
     if not isinstance(reading, Reading):
         return {"error": error}
     result: dict[str, Any] = {
         "lives": [_without_empty(asdict(live)) for live in reading.lives],
         "unreadable": dict(reading.unreadable),
+        "hidden": reading.hidden,
     }
     if "manifest" in case:
         (live,) = reading.lives

@@ -8,7 +8,7 @@ from reconciler.errors import Position
 from reconciler.manifest.templates import Reference, Template
 from reconciler.model.kind import Place
 from reconciler.model.objects import Address
-from reconciler.plan.decide import Attributes
+from reconciler.plan.known import Attributes
 from reconciler.references import graph, ordered, place_value, problems, resolve
 from tests.support.bench import Sections, desired, kinds, templated
 from tests.support.chains import action, trust

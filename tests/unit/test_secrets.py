@@ -14,7 +14,7 @@ from reconciler.model.change import Action
 from reconciler.model.kind import Place
 from reconciler.model.objects import Address
 from reconciler.model.request import Answer, Request, Service
-from reconciler.plan.decide import Attributes
+from reconciler.plan.known import Attributes
 from reconciler.plan.secrets import Secrets, to_read
 from reconciler.redaction import Redaction
 from reconciler.runner import Runner
