@@ -717,9 +717,16 @@ def _work(
         change.row,
         context.mark,
         shared.entries(change.address),
+        _users(plan, change) if kind.schema.edited_in_use(fields) else frozenset(),
         patience,
         grace,
     )
+
+
+def _users(plan: Plan, used: Change) -> frozenset[str]:
+    """The ids of the manifest's objects that need one."""
+    users = (one for one in plan.changes if used.address in plan.graph.get(one.address, ()))
+    return frozenset(one.live.id for one in users if one.live is not None)
 
 
 def _write(kind: Kind, change: Change, work: Work) -> Steps[Made]:

@@ -207,7 +207,8 @@ def _replacement(schema: Schema) -> str:
             "One that nothing uses is updated in place. One in use is not edited: a new one is made, what uses "
             "it is pointed at the "
             "new one, and the old one is removed. The address stays, the id changes. So it is, too, where the "
-            "table says *replaced*."
+            "table says *replaced*. With `update_strategy: in_place` one in use is edited all the same, where the "
+            "service can."
         )
     if schema.server_made_ids:
         return (

@@ -5,6 +5,7 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from reconciler.canonical.json import Json
@@ -13,13 +14,17 @@ from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Address, Desired
-from reconciler.model.request import ServiceFailure
-from reconciler.model.steps import NeverHappened, NotYet, Steps, until
+from reconciler.model.request import Request, Service, ServiceFailure
+from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
 
 T = TypeVar("T")
 
 # A key kept in Secrets Manager is `${credential.secretArn.<key>}`: the name is what stands first.
 _CREDENTIAL = re.compile(r"\$\{credential\.(\w+)")
+_LOOKS = 10
+"""How often a model is looked at before it is told to deploy once more."""
+
+_IN_USE = re.compile(r"please undeploy the models first: \[(.*)\]")
 _PARAMETER = re.compile(r"\$\{parameters\.(\w+)")
 _SENT = ("name", "description", "version", "protocol", "parameters", "credential", "actions", "client_config")
 
@@ -54,8 +59,42 @@ class Connectors(MlKind):
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
         identity = yield from _identity(work)
-        yield from _entitled(work, lambda: self.put(work, self.changes(work, *_SENT), identity))
+        undeployed: set[str] = set()
+        try:
+            yield from self._put(work, identity, undeployed)
+        except Exception:
+            # Why it can not be changed matters more than what comes of deploying them again.
+            with suppress(Failed, NeverHappened, ServiceFailure):
+                yield from _deployed(undeployed)
+            raise
+        yield from _deployed(undeployed)
         return Made(work.live.id, work.live.attributes)
+
+    def _put(self, work: Work, identity: str | None, undeployed: set[str]) -> Steps[None]:
+        """Send what changed. Models that keep it from being changed are undeployed first, and noted, where the
+        manifest wants that and they are its own.
+        """
+
+        def probe() -> Steps[bool | NotYet]:
+            try:
+                yield from _entitled(work, lambda: self.put(work, self.changes(work, *_SENT), identity))
+            except ServiceFailure as failure:
+                using = _using(failure)
+                if not using or not self.schema.edited_in_use(work.fields):
+                    raise
+                if others := sorted(using - work.users):
+                    message = f"models that are not of this manifest use it: {', '.join(others)}"
+                    raise Failed("connector-in-use", message) from failure
+                # A prediction may deploy them again at any moment, so this is part of each further attempt.
+                yield from call_all(
+                    Request(Service.OPENSEARCH, f"POST {ROOT}/models/{{id}}/_undeploy", {"id": one})
+                    for one in sorted(using)
+                )
+                undeployed.update(using)
+                return NotYet(failure.reason)
+            return True
+
+        yield from until(f"{work.address} changeable", probe, patience=60)
 
     def delete(self, work: Work) -> Steps[None]:
         signer = yield from _still(work.row.applied.get("sign_as") if work.row else None)
@@ -115,6 +154,37 @@ def _still(signer: Json) -> Steps[str | None]:
     if not isinstance(signer, str):
         return None
     return signer if (yield from assumed(signer)) else None
+
+
+def _using(failure: ServiceFailure) -> set[str]:
+    """The models that keep a connector from being changed, by what the service says."""
+    found = _IN_USE.search(failure.reason)
+    return {one.strip() for one in found[1].split(",")} if found else set()
+
+
+def _deployed(models: Iterable[str]) -> Steps[None]:
+    """Deploy models again, and wait until they are."""
+    for model in sorted(models):
+        yield from _redeployed(model)
+
+
+def _redeployed(model: str) -> Steps[None]:
+    one, looks = {"id": model}, 0
+
+    def probe() -> Steps[bool | NotYet]:
+        nonlocal looks
+        answer = yield from call(Request(Service.OPENSEARCH, f"GET {ROOT}/models/{{id}}", one))
+        state = answer.body.get("model_state") if isinstance(answer.body, Mapping) else None
+        if state == "DEPLOYED":
+            return True
+        if looks % _LOOKS == 0:
+            # 409: a prediction is deploying it at this moment.
+            deploy = Request(Service.OPENSEARCH, f"POST {ROOT}/models/{{id}}/_deploy", one, expect=frozenset({"409"}))
+            yield from call(deploy)
+        looks += 1
+        return NotYet(str(state))
+
+    yield from until(f"model {model} deployed", probe, patience=60)
 
 
 def _has(keys: Sequence[str]) -> str:

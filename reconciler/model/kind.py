@@ -61,7 +61,8 @@ class Work:
     `name` is the service's name; `fields` are the desired fields, references filled in, secrets still as
     templates; `changed` are the top-level fields that differ; `mark` is the ownership mark to put on objects that
     can carry one; `others` are, by field, the entries of shared values that others count on (a field they state
-    without entries is there too); `patience` is how many seconds a role may take to become assumable, `grace` how many
+    without entries is there too); `users` are the ids of the manifest's own objects that use it, where it is to be
+    edited although it is in use; `patience` is how many seconds a role may take to become assumable, `grace` how many
     a refusal is waited out because rights were changed just before.
     """
 
@@ -74,6 +75,7 @@ class Work:
     row: Row | None = None
     mark: str = ""
     others: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    users: frozenset[str] = frozenset()
     patience: float = 120.0
     grace: float = 0.0
 

@@ -182,6 +182,10 @@ class Schema:
         """Whether any change of an object that others use means making a new one."""
         return self.document.get("replaceWhen") == "in-use"
 
+    def edited_in_use(self, fields: Mapping[str, Value]) -> bool:
+        """Whether the manifest wants an object edited although others use it."""
+        return self.replaced_in_use and fields.get("update_strategy") == "in_place"
+
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The names a reference may ask for besides fields."""

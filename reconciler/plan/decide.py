@@ -122,13 +122,16 @@ class _Decision:
         found = differences(kind.schema, versions, desired.lifecycle.ignore)
         notes = self._notes(kind, desired, live, row, found)
         in_use = kind.schema.replaced_in_use and live.id in self._seen.used
+        in_place = in_use and kind.schema.edited_in_use(desired.fields)
         if not owned:
             # Whether it has the credential can not be told, nor who else counts on the one it has.
             shown = tuple(change for change in found if not change.write_only)
             hidden = sorted({change.field for change in found if change.write_only})
             found, notes = shown, (*notes, *(f"({name} not compared)" for name in hidden))
         why = replacement(kind.schema, found, fields)
-        if found and not why and in_use:
+        if found and not why and in_place:
+            notes = (*notes, "edited in place: what uses it does not answer meanwhile")
+        elif found and not why and in_use:
             why = "it is in use, and a connector in use is not edited"
         if why and not owned:
             differing = ", ".join(sorted({change.field for change in found}))

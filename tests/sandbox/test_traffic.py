@@ -102,3 +102,22 @@ def test_no_prediction_fails_while_the_connector_changes(self_managed: Bed, tmp_
     assert [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")] == [model]
     assert len(traffic.answers) > 3 * CLIENTS
     assert {status for status in traffic.answers if status != 200} == set()
+
+
+def test_a_connector_told_to_be_edited_in_place_keeps_its_id(self_managed: Bed, tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    path.write_text(
+        (MANIFEST % "key").replace("    protocol: http", "    protocol: http\n    update_strategy: in_place")
+    )
+    first = run(self_managed, "apply", path, "--yes")
+    assert first.code == 0, first.all
+    (model,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")]
+    before = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")]
+    changed = run(self_managed, "apply", path, "--yes", "--var", "model=deepseek-reasoner")
+    assert changed.code == 0, changed.all
+    assert "edited in place" in changed.all
+    (connector,) = hits(self_managed, "/_plugins/_ml/connectors")
+    assert [connector["_id"]] == before
+    assert connector["_source"]["parameters"]["model"] == "deepseek-reasoner"
+    (after,) = hits(self_managed, "/_plugins/_ml/models")
+    assert (after["_id"], after["_source"]["model_state"]) == (model, "DEPLOYED")

@@ -8,6 +8,7 @@ A case is a file `kinds/<kind>/<case>.json`. Its keys:
 - `manifest`: the fields as the manifest states them; `${secret.x}` and references stay symbolic
 - `live`: the object as it was read; of a `diff` its `fields` alone matter
 - `applied`: the ledger's row: `id`, `name`, `fields`, `prior`, `adopted`
+- `users`: the ids of the manifest's objects that use it
 - `others`: by field, the entries of shared lists that other manifests count on; `rotated`: secrets with a new value
 - `sought`: what to look for, when it is not the object of `manifest` and `applied`
 - `sees_all`: false when objects may be hidden from the caller
@@ -49,8 +50,8 @@ FILES = sorted(CASES.glob("*/*.json"))
 def test_case(file: Path) -> None:
     case = json.loads(file.read_text("utf-8"))
     assert case.keys() <= {
-        "why", "do", "name", "manifest", "live", "applied", "others", "rotated", "sought", "sees_all", "exchange",
-        "result",
+        "why", "do", "name", "manifest", "live", "applied", "others", "users", "rotated", "sought", "sees_all",
+        "exchange", "result",
     }  # fmt: skip
     assert case["why"]
     assert case["result"]
@@ -129,6 +130,7 @@ def outcome(kind: Kind, case: Case) -> dict[str, Any]:
     work = Work(
         Address(kind.name, name), service_name, PLACE, fields, frozenset(change.field for change in found), live, row,
         MARK, {field: frozenset(entries) for field, entries in case.get("others", {}).items()},
+        frozenset(case.get("users", ())),
     )  # fmt: skip
     operations: Mapping[str, Callable[[Work], Steps[Any]]] = {
         "create": kind.create,
