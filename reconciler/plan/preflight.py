@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.errors import Problem, Severity
 from reconciler.manifest.templates import Value
-from reconciler.model.change import Action, Change
+from reconciler.model.change import Change
 from reconciler.model.membership import entries
+from reconciler.plan.mapped import Mapped
 from reconciler.plan.plan import Plan
 
 # What the security roles that come with OpenSearch allow of what we write.
@@ -19,9 +20,12 @@ _PREDEFINED = frozenset(
 )  # fmt: skip
 
 
-def missing_grants(plan: Plan) -> list[Problem]:
-    """What an apply of the plan would be refused for: an error where it is certain, a warning where it is likely."""
-    return [*_caller(plan), *_signers(plan)]
+def missing_grants(plan: Plan, live: Mapped | None = None) -> list[Problem]:
+    """What an apply of the plan would be refused for: an error where it is certain, a warning where it is likely.
+
+    `live` are the mappings as they are, where they were read.
+    """
+    return [*_caller(plan), *_signers(plan, live)]
 
 
 def _caller(plan: Plan) -> Iterator[Problem]:
@@ -57,29 +61,32 @@ def _needed(plan: Plan, change: Change) -> tuple[str, ...]:
     return (_ML,) if ml else (_ALL,)
 
 
-def _signers(plan: Plan) -> Iterator[Problem]:
-    """Connectors whose signer is, and will be, in no mapping that was read."""
-    mapped = _mapped(plan)
-    if mapped is None:
+def _signers(plan: Plan, live: Mapped | None) -> Iterator[Problem]:
+    """Connectors whose signer is, and will be, in no mapping that allows making them, as far as mappings are known."""
+    planned = _planned(plan)
+    # A mapping that the manifest has is read with it.
+    stated = {change.address.name for change in plan.changes if change.address.kind == "role_mappings"}
+    if live is None and not stated & {_ML, _ALL}:
         return
     for change in plan.pending:
-        signer = change.desired.fields.get("sign_as") if change.desired is not None else None
-        if isinstance(signer, str) and change.action is not Action.NO_OP and signer not in mapped:
+        fields = change.desired.fields if change.desired is not None else {}
+        for signer in plan.context.kinds[change.address.kind].signers(fields):
+            roles = planned.get(signer, frozenset()) | (live.roles(signer) if live is not None else frozenset())
+            if roles & {_ML, _ALL} or roles - _PREDEFINED:
+                continue  # what a role of somebody's own allows is not known here
             message = f"{signer} is not among the backend_roles of {_ML}, so creating the connector will be refused"
             hint = f"add it to role_mappings.{_ML}.backend_roles"
             position, address = change.position, f"{change.address}.sign_as"
             yield Problem("not-mapped", message, position, address, hint, severity=Severity.WARNING)
 
 
-def _mapped(plan: Plan) -> frozenset[str] | None:
-    """Backend roles that are or will be mapped to a role with all of ML Commons; None when that was not read."""
-    found: set[str] = set()
-    seen = False
+def _planned(plan: Plan) -> Mapping[str, frozenset[str]]:
+    """The security roles by the backend roles that are or will be mapped to them in the manifest's mappings."""
+    found: dict[str, frozenset[str]] = {}
     for change in plan.changes:
-        if change.address.kind == "role_mappings" and change.address.name in (_ML, _ALL):
-            seen = True
+        if change.address.kind == "role_mappings":
             versions: list[Mapping[str, Value]] = [change.desired.fields] if change.desired else []
             versions += [change.live.fields] if change.live else []
-            for fields in versions:
-                found.update(entries(fields.get("backend_roles")))
-    return frozenset(found) if seen else None
+            for entry in (entry for fields in versions for entry in entries(fields.get("backend_roles"))):
+                found[entry] = found.get(entry, frozenset()) | {change.address.name}
+    return found

@@ -13,13 +13,16 @@ from reconciler.model.kind import Kind, Place, Reading
 from reconciler.model.objects import Address, Desired, Row, Sought
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, Steps, call
+from reconciler.plan import mapped
 from reconciler.plan.known import Attributes
+from reconciler.plan.mapped import Mapped
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Caller, Cluster, Context
 from reconciler.plan.secrets import Secrets, secrets_of
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
 
+_MAPPED = "mapped"  # among what is read; no kind is called so
 _ADMIN = "all_access"  # the security role that ML Commons hides nothing from
 
 _TARGET_NEEDS = {
@@ -33,13 +36,14 @@ class Survey:
     """What was seen: the context, the desired objects, per kind what was read, the fingerprints of secrets.
 
     `fingerprints` are those that secrets have now, by name, as far as the ledger has any to compare them with and they
-    could be read.
+    could be read. `mapped` are the live mappings of security roles, None where nobody had to know them or may.
     """
 
     context: Context
     desired: Mapping[Address, Desired]
     readings: Mapping[str, Reading]
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    mapped: Mapped | None = None
 
     @property
     def objects(self) -> int:
@@ -111,18 +115,22 @@ def survey(runner: Runner, question: Question, context: Context, desired: Mappin
         raise ReconcilerError(unknown)
     sought = _sought(context, resolved)
     compared = _compared(context, resolved.values())
-    flows: list[Flow[str, Reading | None]] = [*question.secrets.flows(compared)]
+    flows: list[Flow[str, Reading | Mapped | None]] = [*question.secrets.flows(compared)]
     flows += [Flow(kind, context.kinds[kind].read(ones, context.place)) for kind, ones in sought.items()]
+    if _is_to_be_signed(context, resolved):
+        flows.append(Flow(_MAPPED, mapped.read()))
     outcomes = runner.run_all(flows)
     failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
     if failed:
         raise failed[0]
-    readings = {kind: found for kind, outcome in outcomes.items() if isinstance(found := outcome.value(), Reading)}
+    seen = {key: outcome.value() for key, outcome in outcomes.items()}
+    readings = {kind: found for kind, found in seen.items() if isinstance(found, Reading)}
+    mappings = seen.get(_MAPPED)
     values = {name: question.secrets.peek(name) for name in compared}
     fingerprints = {
         name: ledger_store.fingerprint(value, context.ledger.id) for name, value in values.items() if value is not None
     }
-    return Survey(context, resolved, readings, fingerprints)
+    return Survey(context, resolved, readings, fingerprints, mappings if isinstance(mappings, Mapped) else None)
 
 
 def with_target(desired: Desired, place: Place) -> Desired:
@@ -170,6 +178,13 @@ def _compared(context: Context, desired: Iterable[Desired]) -> list[str]:
     rows = context.ledger.rows
     pairs = ((name, rows.get(one.address)) for one in desired for name in secrets_of(one.fields))
     return sorted({name for name, row in pairs if row is not None and name in row.fingerprints})
+
+
+def _is_to_be_signed(context: Context, desired: Mapping[Address, Desired]) -> bool:
+    """Whether an object that is not there yet is written as another role than the caller."""
+    known = Attributes(context.kinds, context.place, desired)
+    unmade = (one for address, one in desired.items() if address not in context.ledger.rows)
+    return any(_signers(context.kinds[one.address.kind], one, None, known) for one in unmade)
 
 
 def _signers(kind: Kind, one: Desired | None, row: Row | None, known: Attributes) -> tuple[str, ...]:
