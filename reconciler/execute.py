@@ -498,7 +498,9 @@ class _Execution:
             "at": self._edge.timestamp(),
         }
         if change.desired is not None:
-            intent["fields"] = recorded(_resolved(change, self._attributes))
+            fields = _resolved(change, self._attributes)
+            intent["fields"] = recorded(fields)
+            intent["fingerprints"] = self._fingerprints(change, fields) if change.action in _ANEW else {}
             intent["sends"] = sorted(change.changed_fields & self._kind(change).schema.write_only)
         if change.address in self._proofs:
             intent["proof"] = self._proofs[change.address]
@@ -779,7 +781,8 @@ def _prover(plan: Plan, change: Change) -> Change | None:
     """Somebody who is pointed at what replaces `change`'s object, and can prove that it works."""
     for user in plan.pending:
         used = plan.context.kinds[user.address.kind].proves and change.address in plan.graph.get(user.address, ())
-        if used and user.live is not None and user.action in (Action.UPDATE, Action.ADOPT):
+        changes = user.live is not None and user.action in (Action.UPDATE, Action.ADOPT)
+        if used and changes and (change.action is Action.REPLACE or not _points(user, change)):
             return user
     return None
 
@@ -794,6 +797,11 @@ def _question(plan: Plan, user: Change, attributes: Attributes) -> Value:
             body = resolve(query.body.get("body"), attributes.lookup)
             return None if any(one.namespace != "secret" for _, one in references({"body": body})) else body
     return None
+
+
+def _points(user: Change, change: Change) -> bool:
+    """Whether a live object refers to the one at work already."""
+    return user.live is not None and change.live is not None and change.live.id in user.live.fields.values()
 
 
 def _unproved(change: Change) -> str:

@@ -102,12 +102,13 @@ def _character(character: str) -> str:
     unicode = "".join(rf"\\+u{_either_case(units[at : at + 2].hex())}" for at in range(0, len(units), 2))
     percent = "".join(rf"%(?:25)*{_either_case(f'{byte:02x}')}" for byte in character.encode("utf-8", "surrogatepass"))
     code = ord(character)
-    forms = [plain, unicode, percent, rf"&(?:amp;)*#(?:0*{code}|[xX]0*{_either_case(f'{code:x}')});"]
+    forms = [unicode, percent, rf"&(?:amp;)*#(?:0*{code}|[xX]0*{_either_case(f'{code:x}')});"]
     forms += [rf"\\+(?:U{_either_case(f'{code:08x}')}{'|x' + _either_case(f'{code:02x}') if code < 256 else ''})"]
     forms += [rf"\\+{re.escape(_SHORT_ESCAPES[character])}"] if character in _SHORT_ESCAPES else []
     forms += [rf"&(?:amp;)*{_ENTITIES[character]};"] if character in _ENTITIES else []
     forms += [r"\+"] if character == " " else []
-    return f"(?:{'|'.join(forms)})"
+    # What is escaped may begin with the character itself: that comes last.
+    return f"(?:{'|'.join([*forms, plain])})"
 
 
 def _either_case(digits: str) -> str:

@@ -94,6 +94,12 @@ class Row:
         return fields if isinstance(fields, Mapping) else {}
 
     @property
+    def meant_fingerprints(self) -> Mapping[str, str]:
+        """The fingerprints of the secrets that such a write was to send, where it was to make the object."""
+        found = self.intent.get("fingerprints") if self.intent is not None else None
+        return {name: str(one) for name, one in found.items()} if isinstance(found, Mapping) else {}
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The service's names it may go by: as recorded, and as a write that was never heard of again called it."""
         meant = self.intent.get("name") if self.intent is not None else None

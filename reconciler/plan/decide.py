@@ -504,19 +504,22 @@ def _action(owned: bool, found: Sequence[object], why: str) -> Action:
 def _ours(kind: Kind, row: Row | None, live: Live) -> Row | None:
     """The row with what a write that was never heard of may have left: all of it is ours.
 
-    What the service never shows is not known to have been sent, nor to be still what was sent before. Who adopts does
-    not send it.
+    What the service never shows was sent with all of what was made anew; of a change it is not known to have been sent,
+    nor to be still what was sent before. Who adopts does not send it.
     """
     if row is None:
         return None
     if not kind.schema.shared:
         intent = row.intent if row.intent is not None else {}
         adopting = intent.get("action") == Action.ADOPT
-        sent = kind.schema.write_only if _made(kind, row, live) else frozenset(entries(intent.get("sends")))
-        unsent = frozenset() if adopting else kind.schema.write_only - sent
+        sends = frozenset(entries(intent.get("sends")))
+        unsent = frozenset() if adopting else kind.schema.write_only - sends
         meant = {name: value for name, value in row.meant.items() if name not in unsent}
         both = {name: _either(meant.get(name), row.applied.get(name)) for name in {**meant, **row.applied}}
-        uncertain = {name: _uncertain(both[name]) for name in sent & both.keys()}
+        if _made(kind, row, live):
+            sent = {name: value for name, value in row.meant.items() if name in kind.schema.write_only}
+            return replace(row, applied={**both, **sent}, fingerprints=row.meant_fingerprints)
+        uncertain = {name: _uncertain(both[name]) for name in sends & both.keys()}
         return replace(row, applied={**both, **uncertain})
     applied = dict(row.applied)
     for name, value in row.meant.items():

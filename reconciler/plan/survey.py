@@ -177,7 +177,7 @@ def _compared(context: Context, desired: Iterable[Desired]) -> list[str]:
     """The secrets of which the ledger knows what was sent last."""
     rows = context.ledger.rows
     pairs = ((name, rows.get(one.address)) for one in desired for name in secrets_of(one.fields))
-    return sorted({name for name, row in pairs if row is not None and name in row.fingerprints})
+    return sorted({name for name, row in pairs if row and name in {**row.fingerprints, **row.meant_fingerprints}})
 
 
 def _is_to_be_signed(context: Context, desired: Mapping[Address, Desired]) -> bool:

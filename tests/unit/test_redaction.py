@@ -66,7 +66,11 @@ def test_nothing_of_a_secret_is_left_in_base64(secret: str, before: bytes, after
     assert len(right.rstrip("=")) * 6 <= (len(after) + 1) * 8
 
 
-@given(secrets, st.sampled_from(sorted(FORMS)))
+# Behind a secret that ends with a backslash one that escapes what follows may go along.
+@given(secrets.filter(lambda secret: not secret.endswith("\\")), st.sampled_from(sorted(FORMS)))
+@example("secret%", "percent")
+@example("secret&", "HTML")
+@example("sec\\ret", "JSON in JSON in JSON")
 def test_no_secret_is_left(secret: str, form: str) -> None:
     freed = Redaction([secret]).text(FORMS[form](secret))
     assert freed == FORMS[form]("SECRET").replace("SECRET", HIDDEN)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -327,11 +328,43 @@ def test_what_may_have_been_made_is_remembered_when_the_next_apply_is_refused() 
     world = World()
     one = Bench(world, secrets={"k": "one"})
     assert outcome(one.apply(models(ONE))) == []
-    two = Bench(world, secrets={"k": "two"})
+    two, three = Bench(world, secrets={"k": "two"}), Bench(world, secrets={"k": "three"})
     assert not two.apply(models(ONE), faults=once(Fault.LOST_AFTER, makes)).succeeded
-    assert not two.apply(models(ONE), faults=always(Fault.FORBIDDEN, edits)).succeeded
-    assert outcome(two.apply(models(ONE))) == []
-    assert credentials(world) == [{"key": "two"}]
+    assert not three.apply(models(ONE), faults=always(Fault.FORBIDDEN, edits)).succeeded
+    assert outcome(three.apply(models(ONE))) == []
+    assert credentials(world) == [{"key": "three"}]
+
+
+@pytest.mark.parametrize("fault", [Fault.KILLED_AFTER, Fault.KILLED_LATE, Fault.LOST_AFTER])
+@pytest.mark.parametrize("users", [models, lambda sections: sections])
+def test_what_a_killed_create_sent_is_known(fault: Fault, users: Callable[[Sections], Sections]) -> None:
+    for value, action_ in (("one", Action.NO_OP), ("two", Action.UPDATE)):
+        world = World()
+        with suppress(Killed):
+            Bench(world, secrets={"k": "one"}).apply(users(ONE), faults=once(fault, makes))
+        world.advance(world.now + 30)
+        bench = Bench(world, secrets={"k": value})
+        change = bench.plan(users(ONE)).change(Address("connectors", "c0"))
+        assert change is not None
+        assert change.action is action_
+        assert outcome(bench.apply(users(ONE))) == []
+        assert credentials(world) == [{"key": value}]
+        assert bench.plan(users(ONE)).work == []
+
+
+def test_a_successor_whose_secret_changed_meanwhile_is_proved_all_the_same() -> None:
+    world = World()
+    assert outcome(Bench(world, secrets={"k": "one"}).apply(models(ONE))) == []
+    with suppress(Killed):
+        Bench(world, secrets={"k": "two"}).apply(models(ONE), faults=once(Fault.KILLED_AFTER, makes))
+    world.advance(world.now + 30)
+    bench = Bench(world, secrets={"k": "three"})
+    assert actions(bench.plan(models(ONE)))["connectors.c0"] is Action.UPDATE
+    assert outcome(bench.apply(models(ONE))) == []
+    made = [str(one.body) for one in bench.exchange.writes if one.operation == "POST /_plugins/_ml/models/_register"]
+    assert ["reconciler-proof-" in body for body in made] == [True]
+    assert credentials(world) == [{"key": "three"}]
+    assert bench.plan(models(ONE)).work == []
 
 
 # credential_version
