@@ -310,9 +310,9 @@ def sandbox_fault(
         str,
         typer.Argument(
             metavar="KIND",
-            help="latency, throttle, drop (the answer, after the write), propagation (IAM's changes count later), "
-            "stale (ML Commons' searches show updates later), model (answers of a model's host), restart (the node, "
-            "once), or off (all of them).",
+            help="latency, throttle, error, drop (the answer, after the write), propagation (IAM's changes count "
+            "later), stale (ML Commons' searches show updates later), deploy (of models), model (answers of a model's "
+            "host), restart (the node, once), or off (all of them).",
             show_default=False,
         ),
     ],
@@ -326,12 +326,16 @@ def sandbox_fault(
     seconds: Annotated[
         float, typer.Option("--seconds", help="How long, of latency, propagation, stale and slow.")
     ] = 1.0,
-    share: Annotated[float, typer.Option("--share", help="Of throttle: the share of requests, up to 1.")] = 1.0,
+    share: Annotated[
+        float, typer.Option("--share", help="Of throttle and error: the share of requests, up to 1.")
+    ] = 1.0,
+    status: Annotated[int, typer.Option("--status", help="Of error: 409, 500, 502, 503 or 504.")] = 503,
     answer: Annotated[
         str,
         typer.Option(
             "--answer",
-            help="Of model: throttled, unauthorised, wrong-model, balance, error, unavailable, malformed or slow.",
+            help="Of model: throttled, unauthorised, wrong-model, balance, error, unavailable, malformed or slow; "
+            "of deploy: error or stuck.",
         ),
     ] = "error",
     name: Name = "default", json: Json = False, no_color: NoColor = False, debug: Debug = False,
@@ -339,7 +343,7 @@ def sandbox_fault(
     """Make things go wrong in a sandbox."""
     from reconciler.cli import sandbox_commands
 
-    wanted = sandbox_commands.Trouble(kind, on, match, times or None, seconds, share, answer)
+    wanted = sandbox_commands.Trouble(kind, on, match, times or None, seconds, share, status, answer)
     sandbox_commands.fault(name, wanted, Common(json, no_color, debug))
 
 

@@ -14,7 +14,7 @@ from reconciler.sandbox import lifecycle
 from reconciler.sandbox.settings import Options
 
 _FLAVOURS = ("aws", "self-managed")
-_FAULTS = ("latency", "throttle", "drop", "propagation", "stale", "model", "restart", "off")
+_FAULTS = ("latency", "throttle", "error", "drop", "propagation", "stale", "deploy", "model", "restart", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Trouble:
     times: int | None
     seconds: float
     share: float
+    status: int
     answer: str
 
 
@@ -148,11 +149,15 @@ def _make(name: str, trouble: Trouble) -> str:
         case "stale":
             lifecycle.switch(name, {"stale_search_s": trouble.seconds})
             return f"searches of ML Commons show updates after {trouble.seconds:g} s"
+        case "deploy":
+            lifecycle.switch(name, {"deploys": {"answer": trouble.answer, "times": trouble.times}})
+            return f"deployments are {trouble.answer}, {often}"
         case "model":
             lifecycle.steer(name, trouble.on, trouble.answer, times=trouble.times, seconds=trouble.seconds)
             return f"answers of {trouble.on} are {trouble.answer}, {often}"
     wanted: dict[str, Json] = {"kind": trouble.kind, "on": trouble.on, "match": trouble.match, "times": trouble.times}
-    lifecycle.add_fault(name, {**wanted, "seconds": trouble.seconds, "share": trouble.share})
+    numbers: dict[str, Json] = {"seconds": trouble.seconds, "share": trouble.share, "status": trouble.status}
+    lifecycle.add_fault(name, {**wanted, **numbers})
     where = f" at {trouble.on}" if trouble.on else ""
     return f"{trouble.kind}{where}, {often}"
 

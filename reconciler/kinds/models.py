@@ -19,6 +19,8 @@ _UNDEPLOYED = {"REGISTERED": "UNDEPLOYED", "UNDEPLOYED": "UNDEPLOYED"}
 _DEPLOYED = ("DEPLOYED", "PARTIALLY_DEPLOYED", "DEPLOYING")
 _BEGINNING = 20
 """How often a model may be seen at rest after it was told to deploy, before it is told again."""
+_STUCK = 80
+"""How often a model may be seen being deployed, some 40 s, before that is taken for stuck and begun anew."""
 
 
 class Models(MlKind):
@@ -88,26 +90,34 @@ class Models(MlKind):
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
+        model = work.live.id
         body = self.changes(work, *sorted(work.changed - {"model_state"}))
-        request = Request(Service.OPENSEARCH, f"PUT {_ONE}", {"id": work.live.id}, body=body, expect=frozenset({"409"}))
+        request = Request(Service.OPENSEARCH, f"PUT {_ONE}", {"id": model}, body=body, expect=frozenset({"409"}))
+
+        refusals = 0
 
         def probe() -> Steps[Answer | NotYet]:
+            nonlocal refusals
             # A model can not be changed while it is being deployed, which a prediction may begin at any moment.
             answer = yield from call(request)
-            return answer if answer.ok else NotYet(answer.reason)
+            if answer.ok:
+                return answer
+            refusals += 1
+            if refusals == _STUCK:
+                yield from call(_order("_undeploy", model))
+            return NotYet(answer.reason)
 
         if body:
-            yield from until(f"{work.address} changeable", probe, patience=60)
-        if "model_state" in work.changed:
-            yield from _settled(work, work.live.id, self._passing)
-        return Made(work.live.id, work.live.attributes)
+            yield from until(f"{work.address} changeable", probe, patience=60, every=0.1)
+        if "model_state" in work.changed or refusals >= _STUCK:
+            yield from _settled(work, model, self._passing)
+        return Made(model, work.live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:
         assert work.live is not None
         # A prediction may deploy it again at any moment, so undeploying is part of each further attempt.
-        one = {"id": work.live.id}
-        undeploy = Request(Service.OPENSEARCH, f"POST {_ONE}/_undeploy", one, expect=frozenset({"404"}))
-        delete = Request(Service.OPENSEARCH, f"DELETE {_ONE}", one, expect=frozenset({"400", "404"}))
+        undeploy = _order("_undeploy", work.live.id)
+        delete = Request(Service.OPENSEARCH, f"DELETE {_ONE}", {"id": work.live.id}, expect=frozenset({"400", "404"}))
 
         def probe() -> Steps[Answer | NotYet]:
             answer = yield from call(delete)
@@ -147,19 +157,21 @@ class Models(MlKind):
 
 
 def _settled(work: Work, model: str, passing: Collection[str]) -> Steps[None]:
-    """Bring the model to the state the manifest wants, deploying once more where a deployment failed."""
+    """Bring the model to the state the manifest wants, deploying once more where a deployment failed or is stuck."""
     wanted = "UNDEPLOYED" if work.fields.get("model_state") == "UNDEPLOYED" else "DEPLOYED"
-    tries = 0
+    tries = settling = 0
     beginning = _BEGINNING if work.live is None else 0  # registering it told it to deploy
 
     def probe() -> Steps[str | NotYet]:
-        nonlocal tries, beginning
+        nonlocal tries, settling, beginning
         answer = yield from call(Request(Service.OPENSEARCH, f"GET {_ONE}", {"id": model}))
         state = str(answer.body.get("model_state")) if isinstance(answer.body, Mapping) else ""
         if _UNDEPLOYED.get(state, state) == wanted:
             return state
         if state in passing:
-            beginning = 0
+            beginning, settling = 0, settling + 1
+            if settling % _STUCK == 0:
+                yield from call(_order("_undeploy", model))
             return NotYet(state)
         if state in _UNDEPLOYED and beginning > 0:
             beginning -= 1
@@ -168,13 +180,16 @@ def _settled(work: Work, model: str, passing: Collection[str]) -> Steps[None]:
             raise Failed("deploy-failed", f"{work.address} is {state} after {tries} attempts to make it {wanted}")
         tries += 1
         verb = "_deploy" if wanted == "DEPLOYED" and state != "PARTIALLY_DEPLOYED" else "_undeploy"
-        # 409: a prediction or somebody else is deploying it at this moment.
-        request = Request(Service.OPENSEARCH, f"POST {_ONE}/{verb}", {"id": model}, expect=frozenset({"409"}))
-        yield from call(request)
+        yield from call(_order(verb, model))
         beginning = _BEGINNING if verb == "_deploy" else 0
         return NotYet(state)
 
     yield from until(f"{work.address} {wanted.lower()}", probe, patience=120, every=0.1)
+
+
+def _order(verb: str, model: str) -> Request:
+    """Deploy or undeploy. 404: it is gone; 409: a prediction or somebody else is deploying it at this moment."""
+    return Request(Service.OPENSEARCH, f"POST {_ONE}/{verb}", {"id": model}, expect=frozenset({"404", "409"}))
 
 
 KIND = Models

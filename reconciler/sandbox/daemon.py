@@ -31,6 +31,7 @@ from reconciler.sandbox.gateway.managed import Managed
 from reconciler.sandbox.gateway.switches import Switches
 from reconciler.sandbox.gateway.upstream import Node
 from reconciler.sandbox.journal import AWS, DOMAIN, MODELS, Journal
+from reconciler.sandbox.mlcommons.deployment import DeployTrouble
 from reconciler.sandbox.mlcommons.documents import Staleness
 from reconciler.sandbox.node import NodeSettings, RunningNode, configure, start
 from reconciler.sandbox.outside import Outside
@@ -64,6 +65,7 @@ class Sandbox:
         self._outside = outside
         self._baseline = baseline
         self._staleness = Staleness()
+        self._deploy_trouble = DeployTrouble()
         admission: Admission = (
             Managed(account)
             if settings.options.flavour == "aws"
@@ -75,6 +77,7 @@ class Sandbox:
         """Bring everything back; ML Commons starts anew once its documents are gone."""
         self._models.reset()
         self._staleness.reset()
+        self._deploy_trouble.reset()
         self._account.reset()
         prepare(self._settings.model_api_key)
         await reset(self._node.client, self._baseline)
@@ -86,10 +89,12 @@ class Sandbox:
         self.domain.ml_commons = self._new_ml_commons()
 
     def configure(self, switches: Mapping[str, Json]) -> None:
-        """Turn switches: `stale_search_s`, and those of the account, see `reconciler.sandbox.gateway.switches`."""
-        others = {name: value for name, value in switches.items() if name != "stale_search_s"}
+        """Turn switches: `stale_search_s`, `deploys`, and those of `reconciler.sandbox.gateway.switches`."""
+        others = {name: value for name, value in switches.items() if name not in ("stale_search_s", "deploys")}
         if "stale_search_s" in switches:
             self._staleness.set(switches["stale_search_s"])
+        if "deploys" in switches:
+            self._deploy_trouble.set(switches["deploys"])
         self._account.configure(others)
 
     def steer(self, host: str, answer: str, times: int | None, seconds: float) -> None:
@@ -100,10 +105,12 @@ class Sandbox:
         """Turn all switches back, and let models answer as usual."""
         self._account.switches = Switches()
         self._staleness.reset()
+        self._deploy_trouble.reset()
         self._models.reset()
 
     def _new_ml_commons(self) -> MlCommons:
-        return mlcommons.create(self._node.client, self._settings.options.flavour, self._outside, self._staleness)
+        flavour, trouble = self._settings.options.flavour, self._deploy_trouble
+        return mlcommons.create(self._node.client, flavour, self._outside, self._staleness, trouble)
 
 
 class RunningSandboxNode:

@@ -1,19 +1,21 @@
 """What can be made to go wrong at a running sandbox's servers, besides the switches of the account.
 
-A fault is one of `latency`, `throttle` and `drop`. It holds for the requests of one server (or all) that its pattern
-finds, so many times or until it is taken away.
+A fault is one of `latency`, `throttle`, `error` and `drop`. It holds for the requests of one server (or all) that its
+pattern finds, so many times or until it is taken away.
 """
 
+import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from http import HTTPStatus
 
 from reconciler.canonical.json import Json
-from reconciler.sandbox.gateway.http import Answer, Incoming
+from reconciler.sandbox.gateway.http import Answer, Incoming, json_answer
 from reconciler.sandbox.journal import AWS, DOMAIN, MODELS, action_of, shown
 
-KINDS = ("latency", "throttle", "drop")
+KINDS = ("latency", "throttle", "error", "drop")
 SERVERS = (DOMAIN, AWS, MODELS)
 
 _QUERIES = re.compile(r"/(?:_search|_msearch|_predict|_count|_mget|_field_caps|_validate|_execute|_explain)\b")
@@ -27,7 +29,8 @@ class Dropped(Exception):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong. `latency`: the request is handled `seconds` later; `throttle`: the share `share` (0 to 1) of
-    requests is refused for coming too fast; `drop`: the request is handled and its answer never sent.
+    requests is refused for coming too fast; `error`: that share is refused with `status`; `drop`: the request is
+    handled and its answer never sent.
 
     `on` is a server or "" for all; `match` a pattern to be found in the request as the log shows it; a `drop` without a
     pattern takes writes only. `times` is how often, None for always.
@@ -39,10 +42,11 @@ class Fault:
     times: int | None = None
     seconds: float = 0.0
     share: float = 1.0
+    status: int = 503
 
     def as_json(self) -> Mapping[str, Json]:
         """The fault as JSON, which `read_fault` reads."""
-        return {name: getattr(self, name) for name in ("kind", "on", "match", "times", "seconds", "share")}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def concerns(self, server: str, request: Incoming) -> bool:
         """Whether a request at a server is one of those that it holds for."""
@@ -81,7 +85,7 @@ class Faults:
         return tuple(met)
 
     def _strikes(self, fault: Fault) -> bool:
-        return fault.kind != "throttle" or self._chance.random() < fault.share
+        return fault.kind not in ("throttle", "error") or self._chance.random() < fault.share
 
     def _count(self, fault: Fault) -> None:
         if fault.times is None:
@@ -109,7 +113,10 @@ def read_fault(given: Mapping[str, Json]) -> Fault:
         raise ValueError(f"seconds is a number from 0, not {seconds:g}")
     if not 0 < share <= 1:
         raise ValueError(f"share is a number above 0 and up to 1, not {share:g}")
-    return Fault(kind, on, match, times, seconds, share)
+    status = given.get("status", 503)
+    if status not in (409, 500, 502, 503, 504):
+        raise ValueError(f"status is 409, 500, 502, 503 or 504, not {status!r}")
+    return Fault(kind, on, match, times, seconds, share, int(str(status)))
 
 
 def writes(server: str, request: Incoming) -> bool:
@@ -123,14 +130,37 @@ def writes(server: str, request: Incoming) -> bool:
 
 def throttled(server: str, request: Incoming) -> Answer:
     """The refusal of a request that came too fast, in the words of who refuses it."""
-    if server == AWS and "x-amz-target" in request.headers:
-        body = b'{"__type":"ThrottlingException","message":"Rate exceeded"}'
-        return Answer(400, {"content-type": "application/x-amz-json-1.1"}, body)
     if server == AWS:
-        inner = b"<Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message>"
-        body = b"<ErrorResponse><Error>" + inner + b"</Error></ErrorResponse>"
-        return Answer(400, {"content-type": "text/xml"}, body)
+        is_json = "x-amz-target" in request.headers
+        return _aws_error(request, 400, "ThrottlingException" if is_json else "Throttling", "Rate exceeded")
     return Answer(429, {"content-type": "text/plain"}, f"429 Too Many Requests {request.path}".encode())
+
+
+def failed(server: str, request: Incoming, status: int) -> Answer:
+    """The answer to a request that went wrong, in the words of who gives it. 409: somebody wrote the same just now."""
+    if server == AWS and status == HTTPStatus.CONFLICT:
+        return _aws_error(request, status, "ConcurrentModification", "The request was rejected, try it again.")
+    if server == AWS:
+        code = "InternalFailure" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "ServiceUnavailable"
+        return _aws_error(request, status, code, HTTPStatus(status).description)
+    if status == HTTPStatus.CONFLICT:
+        reason = "version conflict, required seqNo [1], primary term [1]. current document has seqNo [2]"
+        if request.path.startswith("/_plugins/_security/"):
+            return json_answer(status, {"status": "CONFLICT", "message": f"[{request.path.split('/')[4]}]: {reason}"})
+        error = {"type": "version_conflict_engine_exception", "reason": reason}
+        return json_answer(status, {"error": {"root_cause": [error], **error}, "status": status})
+    return json_answer(status, {"message": HTTPStatus(status).phrase})
+
+
+def _aws_error(request: Incoming, status: int, code: str, message: str) -> Answer:
+    if "x-amz-target" in request.headers:
+        content = {"content-type": "application/x-amz-json-1.1"}
+        return Answer(status, content, json.dumps({"__type": code, "message": message}).encode())
+    kind = "Receiver" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Sender"
+    inner = f"<Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message>"
+    return Answer(
+        status, {"content-type": "text/xml"}, f"<ErrorResponse><Error>{inner}</Error></ErrorResponse>".encode()
+    )
 
 
 def _number(given: Mapping[str, Json], name: str, default: float) -> float:

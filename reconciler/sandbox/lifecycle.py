@@ -198,7 +198,8 @@ def add_fault(name: str, fault: Mapping[str, Json]) -> None:
 
 
 def switch(name: str, switches: Mapping[str, Json]) -> None:
-    """Turn switches: `stale_search_s`, and the fields of `reconciler.sandbox.gateway.switches.Switches`."""
+    """Turn switches: `stale_search_s`, the fields of `reconciler.sandbox.gateway.switches.Switches`, and `deploys`,
+    an object that `reconciler.sandbox.mlcommons.deployment.DeployTrouble` takes."""
     _control(name, "/faults", switches)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from reconciler.sandbox.faults import Dropped, Faults, throttled
+from reconciler.sandbox.faults import Dropped, Faults, failed, throttled
 from reconciler.sandbox.gateway.http import Answer, Incoming
 from reconciler.sandbox.journal import Journal
 
@@ -21,10 +21,15 @@ def watched(server: str, handle: Handle, journal: Journal, faults: Faults) -> Ha
         for fault in met:
             if fault.kind == "latency":
                 await asyncio.sleep(fault.seconds)
-        kinds = {fault.kind for fault in met}
+        kinds = {fault.kind: fault for fault in met}
         answer: Answer | None = None
         try:
-            answer = throttled(server, request) if "throttle" in kinds else await handle(request)
+            if "throttle" in kinds:
+                answer = throttled(server, request)
+            elif "error" in kinds:
+                answer = failed(server, request, kinds["error"].status)
+            else:
+                answer = await handle(request)
             if "drop" in kinds:
                 answer = None
                 raise Dropped

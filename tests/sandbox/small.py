@@ -1,7 +1,7 @@
 """A small chain on a self-managed sandbox, everything in it called alike, and what became of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +80,43 @@ def is_locked(bed: Bed, name: str) -> bool:
     return bed.ask("GET", f"/reconciler-ledger/_doc/lock:{name}", by=bed.master).status_code == 200
 
 
-def ends_well(bed: Bed, path: Path, name: str = "one", user: str = "somebody") -> None:
-    """Apply once more: then everything is there once and as planned, nothing is pending, and destroy takes it all."""
+def add_others(bed: Bed) -> None:
+    """Let somebody else have a connector, a model group and a member in the mapping."""
+    group = {"name": "theirs", "description": "theirs"}
+    assert bed.ask("POST", "/_plugins/_ml/model_groups/_register", by=bed.master, content=group).status_code == 200
+    connector = {
+        "name": "theirs", "description": "theirs", "version": "1", "protocol": "http", "credential": {"key": "theirs"},
+        "actions": [{"action_type": "predict", "method": "POST", "url": "https://api.openai.com/v1/x"}],
+    }  # fmt: skip
+    made = bed.ask("POST", "/_plugins/_ml/connectors/_create", by=bed.master, content=connector)
+    assert made.status_code == 200, made.text
+    mapping = "/_plugins/_security/api/rolesmapping/ml_full_access"
+    assert bed.ask("PUT", mapping, by=bed.master, content={"users": ["theirs"]}).status_code == 201
+
+
+def of_others(bed: Bed) -> list[Any]:
+    """What somebody else has, as it is."""
+    body: Mapping[str, Any] = {"query": {"term": {"name.keyword": "theirs"}}}
+    searches = [f"/_plugins/_ml/{kind}/_search" for kind in KINDS]
+    found = [bed.ask("GET", path, by=bed.master, content=body).json()["hits"]["hits"] for path in searches]
+    return [(hit["_id"], hit["_source"]) for hits in found for hit in hits]
+
+
+def ends_well(bed: Bed, path: Path, others: Sequence[str] = ()) -> None:
+    """Apply once more: then everything is there once and as planned, nothing is pending, and destroy takes it all.
+
+    `others` is what the others' objects and member are called, who are there before and after.
+    """
     again = run(bed, "apply", path, "--yes")
     assert again.code == 0, again.all
-    assert everything(bed) == [[name]] * 3
-    assert members(bed) == [user]
+    there = [list(others) if kind != "models" else [] for kind in KINDS]
+    assert everything(bed) == [sorted(["one", *names]) for names in there]
+    assert members(bed) == sorted(["somebody", *others])
     assert [row["address"] for row in rows(bed) if row["intent"]] == []
-    assert not is_locked(bed, name)
+    assert not is_locked(bed, "one")
     planned = json.loads(run(bed, "plan", path, "--json").out)
     assert {tuple(change["change"]["actions"]) for change in planned["resource_changes"]} == {("no-op",)}
     gone = run(bed, "destroy", path, "--yes")
     assert gone.code == 0, gone.all
-    assert everything(bed) == [[], [], []]
-    assert members(bed) is None
+    assert everything(bed) == there
+    assert members(bed) == (list(others) or None)

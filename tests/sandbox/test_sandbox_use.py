@@ -188,6 +188,46 @@ def test_a_share_of_requests_is_throttled(well: Bed) -> None:
     assert well.ask("GET", "/", by=well.master).status_code == 200
 
 
+def test_requests_that_go_wrong(well: Bed) -> None:
+    assert sandbox(well, "fault", "error", "--status", "409", "--match", "^PATCH /_plugins/_security").code == 0
+    patch: Any = [{"op": "add", "path": "/description", "value": "x"}]
+    answer = well.ask("PATCH", f"{SECURITY}/rolesmapping/all_access", by=well.master, content=patch)
+    assert (answer.status_code, answer.json()["message"].startswith("[rolesmapping]: version conflict")) == (409, True)
+    assert last(well, fault="error")["status"] == 409
+    assert sandbox(well, "fault", "error", "--on", "aws", "--times", "1").code == 0
+    with pytest.raises(ClientError, match="ServiceUnavailable"):
+        well.aws("iam").list_roles()
+    assert well.aws("iam").list_roles()["Roles"] == []
+
+
+def test_deployments_that_go_wrong(well: Bed) -> None:
+    assert run(well, "apply", CHAT, "--yes", "--no-verify").code == 0
+    (model,) = [hit["_id"] for hit in hits(well, "/_plugins/_ml/models")]
+    path = f"/_plugins/_ml/models/{model}"
+
+    def state() -> str:
+        return str(well.ask("GET", path, by=well.master).json()["model_state"])
+
+    def deployed() -> str:
+        """What becomes of the model that is undeployed and deployed again."""
+        assert well.ask("POST", f"{path}/_undeploy", by=well.master).status_code == 200
+        task = well.ask("POST", f"{path}/_deploy", by=well.master).json()["task_id"]
+        while well.ask("GET", f"/_plugins/_ml/tasks/{task}", by=well.master).json()["state"] == "CREATED":
+            pass
+        deadline = time.monotonic() + 2
+        while state() == "DEPLOYING" and time.monotonic() < deadline:
+            pass
+        return state()
+
+    assert sandbox(well, "fault", "deploy", "--answer", "error", "--times", "1").code == 0
+    assert deployed() == "DEPLOY_FAILED"
+    assert deployed() == "DEPLOYED"
+    assert sandbox(well, "fault", "deploy", "--answer", "stuck").code == 0
+    assert deployed() == "DEPLOYING"
+    assert sandbox(well, "fault", "off").code == 0
+    assert deployed() == "DEPLOYED"
+
+
 def test_propagation(well: Bed) -> None:
     assert sandbox(well, "fault", "propagation", "--seconds", "600").code == 0
     arn = well.role("new")
@@ -262,6 +302,8 @@ BAD = {
     "no answer": (("fault", "model", "--on", "api.cohere.ai", "--answer", "x"), "api.cohere.ai has no answer 'x'"),
     "no share": (("fault", "throttle", "--share", "2"), "share is a number above 0 and up to 1"),
     "no pattern": (("fault", "drop", "--match", "("), "is no pattern"),
+    "no status": (("fault", "error", "--status", "418"), "status is 409, 500, 502, 503 or 504"),
+    "no deployment": (("fault", "deploy", "--answer", "slow"), "a deployment has no answer 'slow'"),
     "no seconds": (("fault", "propagation", "--seconds", "-1"), "propagation_delay_s is a number"),
     "no flavour": (("up", "--flavour", "x"), "no flavour is called x"),
 }

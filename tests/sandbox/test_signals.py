@@ -45,7 +45,7 @@ def test_what_has_written_goes_on_and_nothing_else_is_begun(bed: Bed, tmp_path: 
     apply = start(bed, "apply", path, "--yes")
     apply.hears("model_groups.one")
     apply.send(signal.SIGTERM)
-    apply.hears("Stopping: what is under way comes to its end (1)")
+    apply.hears("Stopping: what is under way comes to its end")
     stopped = apply.end()
     assert stopped.code == 1, stopped.all
     assert "connectors.one" in stopped.err

@@ -101,6 +101,7 @@ class Domain:
         self.groups = Collection("group-", delays)
         self.models = Collection("model-", delays)
         self.failing_deploys = 0
+        self.stuck_deploys = 0
         self.caller = ADMIN
         self.caller_roles = ["all_access"]
         self._asking = ADMIN
@@ -392,13 +393,13 @@ class Domain:
             raise Refused(500, "exceed max running task limit")
 
     def _start(self, one: str, now: float) -> None:
-        """Begin a deployment: it is REGISTERED for a moment, then DEPLOYING, then what came of it."""
+        """Begin a deployment: it is REGISTERED for a moment, then DEPLOYING, then, unless stuck, what came of it."""
         well = self.failing_deploys == 0 and self.models.documents[one]["connector_id"] in self.connectors.documents
         self.failing_deploys = max(0, self.failing_deploys - 1)
-        self._due += [
-            (now + self.delays.deploy * 0.2, one, "DEPLOYING"),
-            (now + self.delays.deploy, one, "DEPLOYED" if well else "DEPLOY_FAILED"),
-        ]
+        self._due.append((now + self.delays.deploy * 0.2, one, "DEPLOYING"))
+        if self.stuck_deploys == 0:
+            self._due.append((now + self.delays.deploy, one, "DEPLOYED" if well else "DEPLOY_FAILED"))
+        self.stuck_deploys = max(0, self.stuck_deploys - 1)
         self._settle(now)
 
     def _settle(self, now: float) -> None:

@@ -249,6 +249,30 @@ def test_a_deployment_that_fails_is_tried_again_and_then_told() -> None:
     assert "DEPLOY_FAILED" in str(failed.error)
 
 
+def test_a_deployment_that_is_stuck_is_begun_anew() -> None:
+    world = World(deploy=1.0)
+    world.domain.stuck_deploys = 1
+    assert outcome(Bench(world).apply(chains(1))) == []
+    assert 30 < world.now < 60
+    world.domain.models.documents["model-0001"]["model_state"] = "DEPLOYING"  # and never anything else
+    edited = chains(1)
+    edited["models"]["m1"]["description"] = "edited"  # type: ignore[index]
+    assert outcome(Bench(world).apply(edited)) == []
+    assert world.domain.models.documents["model-0001"]["model_state"] == "DEPLOYED"
+
+
+def test_a_deployment_that_never_ends_is_told_in_time_and_the_next_apply_repairs_it() -> None:
+    world = World(deploy=1.0)
+    world.domain.stuck_deploys = 99
+    report = Bench(world).apply(chains(1))
+    (failed,) = [one for one in report.results if one.status is Status.FAILED]
+    assert str(failed.error) == "models.m1 deployed: not after 120 s (DEPLOYING)"
+    assert world.now < 180
+    world.domain.stuck_deploys = 0
+    assert outcome(Bench(world).apply(chains(1))) == []
+    assert dict(world.made) == {"connectors": 1, "model_groups": 1, "models": 1}
+
+
 def test_stopping_lets_what_runs_end_and_the_next_apply_goes_on() -> None:
     world = World()
     bench = Bench(world)

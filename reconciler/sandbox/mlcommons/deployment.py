@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.canonical.json import Json
 from reconciler.sandbox.mlcommons import indices
 from reconciler.sandbox.mlcommons.answers import PlainRefusal, Refusal, failure, status_error
 from reconciler.sandbox.mlcommons.counters import Counters
@@ -49,17 +50,53 @@ class Durations:
 
 _log = logging.getLogger(__name__)
 
+
+@dataclass(slots=True)
+class DeployTrouble:
+    """What becomes of the next deployments, of so many of them or of all. A sandbox has one, all is well at first."""
+
+    answer: str = ""
+    times: int | None = None
+
+    def set(self, wanted: Json) -> None:
+        """Change it, by `answer` (`error`: they fail; `stuck`: they never end) and `times`; ValueError says what is
+        wrong."""
+        given = wanted if isinstance(wanted, Mapping) else {}
+        answer, times = given.get("answer"), given.get("times")
+        if answer not in ("error", "stuck"):
+            raise ValueError(f"a deployment has no answer {answer!r}, only error and stuck")
+        if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
+            raise ValueError(f"times is a number from 1, not {times!r}")
+        self.answer, self.times = str(answer), times
+
+    def reset(self) -> None:
+        """Let all deployments be well again."""
+        self.answer, self.times = "", None
+
+    def take(self) -> str:
+        """What becomes of this one."""
+        answer = self.answer
+        if self.times is not None:
+            self.times -= 1
+        if self.times == 0:
+            self.reset()
+        return answer
+
+
 ConnectorReader = Callable[[str], Awaitable[Document]]
 
 
 class Deployments:
     """The deployed models of the one node, and the work of deploying and undeploying."""
 
-    def __init__(self, documents: Documents, tasks: Tasks, counters: Counters, node_id: str) -> None:
+    def __init__(
+        self, documents: Documents, tasks: Tasks, counters: Counters, node_id: str, trouble: DeployTrouble
+    ) -> None:
         self._documents = documents
         self._tasks = tasks
         self._counters = counters
         self._node_id = node_id
+        self._trouble = trouble
         self._models: dict[str, Deployed] = {}
         self._stuck: set[str] = set()
         self._durations: dict[str, Durations] = {}
@@ -197,6 +234,10 @@ class Deployments:
             with self._tasks.under_way(task_id, "DEPLOY_MODEL"):
                 await self._tasks.note(task_id, "RUNNING")
                 await asyncio.sleep(_SETTLES_AFTER_SECONDS)
+                if (trouble := self._trouble.take()) == "stuck":
+                    return
+                if trouble == "error":
+                    raise status_error(500, "the deployment fails, as the sandbox was told")
                 await self._load_or_stick(model_id, await self._current(model_id, model))
                 await self._tasks.note(task_id, "COMPLETED")
             await self._note_model(

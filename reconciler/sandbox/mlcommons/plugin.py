@@ -10,7 +10,7 @@ from reconciler.sandbox.mlcommons.cluster_settings import ClusterSettings
 from reconciler.sandbox.mlcommons.connectors import Connectors
 from reconciler.sandbox.mlcommons.controllers import Controllers
 from reconciler.sandbox.mlcommons.counters import Counters
-from reconciler.sandbox.mlcommons.deployment import Deployments
+from reconciler.sandbox.mlcommons.deployment import Deployments, DeployTrouble
 from reconciler.sandbox.mlcommons.documents import Documents, Staleness
 from reconciler.sandbox.mlcommons.memory import Memory
 from reconciler.sandbox.mlcommons.model_groups import ModelGroups
@@ -52,11 +52,14 @@ class Plugin:
     the models that were deployed when the sandbox stopped.
     """
 
-    def __init__(self, node: NodeClient, flavour: str, endpoints: ModelEndpoints, staleness: Staleness) -> None:
+    def __init__(
+        self, node: NodeClient, flavour: str, endpoints: ModelEndpoints, staleness: Staleness, trouble: DeployTrouble
+    ) -> None:
         self._node = node
         self._flavour = flavour
         self._endpoints = endpoints
         self._staleness = staleness
+        self._trouble = trouble
         self._security = Security(node)
         self._settings = LiveSettings(node)
         self._cluster_settings = ClusterSettings(node, self._security, self._settings)
@@ -115,7 +118,7 @@ class Plugin:
         counters = Counters()
         node_id = await self._node_id()
         tasks = Tasks(documents, search, self._settings, node_id)
-        deployments = Deployments(documents, tasks, counters, node_id)
+        deployments = Deployments(documents, tasks, counters, node_id, self._trouble)
         connectors = Connectors(documents, search, self._settings, vault, deployments, self._flavour)
         deployments.use_connectors(connectors.read)
         groups = ModelGroups(documents, search, self._settings)
