@@ -16,7 +16,7 @@ from tests.support.compare import same
 from tests.support.exchange import Fault, Faults, Killed
 from tests.support.world import World
 
-VALUES = ("one value", "another value", "a third value")
+VALUES = ("sk-first", "sk-second", "sk-third")
 Place: TypeAlias = Callable[[int, Request], bool]
 """Where something goes wrong: asked with each request and its number."""
 
