@@ -47,8 +47,9 @@ def moved(sections: Sections, moves: Mapping[str, str]) -> Sections:
 
 
 def addresses(sections: Sections) -> list[str]:
-    """What may move: mappings are called by their address in the service."""
-    return [f"{kind}.{name}" for kind, objects in sections.items() for name in objects if kind != "role_mappings"]
+    """What may move and stay the same: not what is called by its address alone in the service."""
+    movable = {*NAME_FIELDS, "cluster_settings"}
+    return [f"{kind}.{name}" for kind, objects in sections.items() for name in objects if kind in movable]
 
 
 def ids(world: World) -> dict[str, Json]:

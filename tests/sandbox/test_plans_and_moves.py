@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import hits, run
@@ -16,6 +17,7 @@ target:
     endpoint: ${env.OPENSEARCH_URL}
     auth: { username: "${env.OPENSEARCH_USERNAME}", password: "${env.OPENSEARCH_PASSWORD}" }
 """
+SCHEMA = Path(__file__).parents[2] / "schemas" / "formats" / "saved-plan.schema.json"
 GROUPS = "/_plugins/_ml/model_groups"
 
 
@@ -91,6 +93,7 @@ def test_a_saved_plan_knows_one_object_from_another_of_its_name(
     assert run(self_managed, "apply", manifest, "--yes", "--ledger", ledger).code == 0
     stated(manifest, "model_groups: { g: { description: two, adopt: true } }\n")
     assert run(self_managed, "plan", manifest, "--ledger", ledger, "--out", saved).code == 0
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(saved.read_text()))
     (group,) = hits(self_managed, GROUPS)
     gone = self_managed.ask("DELETE", f"{GROUPS}/{group['_id']}", by=self_managed.master)
     assert gone.status_code == 200
