@@ -1,6 +1,6 @@
 """Carrying out a plan: each change as one flow, in the order of the graph, with the ledger kept as it goes."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,6 +31,7 @@ from reconciler.runner import MISREAD, Flow, Outcome, Runner
 _FAIL_FAST = 5.0
 _NEW_ROLE = 120.0
 _NEW_RIGHTS = 60.0
+_AT_LEISURE = 3.0  # seconds a row may wait for others: its intent is there, and nobody waits for it
 _FEW = 4  # objects of a kind that are read again one by one, by id; more are read by pages, which may be stale
 
 
@@ -105,7 +106,8 @@ class Edge:
 
 
 _Phase: TypeAlias = tuple[Address, str]
-_MAIN, _CLEANUP = "main", "cleanup"
+_INTENT, _MAIN, _ROW, _CLEANUP = "intent", "main", "row", "cleanup"
+_PHASES_IN_TURN = (_MAIN, _CLEANUP)
 _ANEW = (Action.CREATE, Action.REPLACE)
 _PROOF = "reconciler-proof-"
 T = TypeVar("T")
@@ -170,16 +172,21 @@ def _told(kind: Kind, steps: Steps[T], live: Live | None) -> tuple[list[Request]
         return requests, None
 
 
-def let_go(kind: Kind, place: Place, mark: str, row: Row, fence: int = 0) -> Steps[None]:
-    """Give an object up and leave it as it is: our mark goes, then the row.
-
-    `mark` is the manifest's own, `fence` the number of its lock.
-    """
+def released(kind: Kind, place: Place, mark: str, row: Row) -> Steps[None]:
+    """Take our mark off an object, which is left as it is. `mark` is the manifest's own."""
     if kind.marks:
         found = yield from kind.look(Sought(row.name, row.id), place)
         for live in found.lives:
             if live.mark == mark:
                 yield from kind.release(Work(row.address, live.name, place, live=live, row=row))
+
+
+def let_go(kind: Kind, place: Place, mark: str, row: Row, fence: int = 0) -> Steps[None]:
+    """Give an object up and leave it as it is: our mark goes, then the row.
+
+    `mark` is the manifest's own, `fence` the number of its lock.
+    """
+    yield from released(kind, place, mark, row)
     yield from ledger_store.remove(row, fence)
 
 
@@ -221,7 +228,8 @@ class _Execution:
                 self._followers[one].append(phase)
         # Objects that share one value take turns: by what they share, who waits and who is at work.
         self._waiting: dict[str, deque[_Phase]] = defaultdict(deque)
-        self._at_work: set[str] = set()
+        self._at_work: Counter[str] = Counter()
+        self._made: dict[Address, Made] = {}
         # A role that was just made or changed may take a while to be assumable; one that stood before does not.
         self._patience = _NEW_ROLE if any(self._kind(change).marks for change in plan.pending) else _FAIL_FAST
 
@@ -232,8 +240,9 @@ class _Execution:
                 # Its old self is still used by something that failed: the next apply removes it.
                 self._results.setdefault(change.address, Result(change, Status.DONE))
             elif change.address not in self._results:
-                waits_for = tuple(sorted({a for a, _ in self._after[(change.address, _MAIN)] if self._failed(a)}))
+                waits_for = tuple(sorted({a for a, _ in self._after[(change.address, _INTENT)] if self._failed(a)}))
                 self._results[change.address] = Result(change, Status.NOT_STARTED, waits_for=waits_for)
+        self._withdraw()
         results = tuple(self._results[change.address] for change in self._plan.work)
         done = [result.change for result in results if result.status is Status.DONE]
         differing = self._look_again(done)
@@ -251,15 +260,17 @@ class _Execution:
     def _graph(self) -> dict[_Phase, set[_Phase]]:
         """What each phase waits for. An old object is removed after everything that used it was re-pointed."""
         after: dict[_Phase, set[_Phase]] = {
-            (address, _MAIN): {(one, _MAIN) for one in self._nearest(address)} for address in self._changes
+            (address, _INTENT): {(one, _MAIN) for one in self._nearest(address)} for address in self._changes
         }
         users: dict[Address, set[_Phase]] = defaultdict(set)
         for user, change in self._changes.items():
             for used in self._uses(change):
                 users[used].add((user, _MAIN))
         for address, change in self._changes.items():
+            after[(address, _MAIN)] = {(address, _INTENT)}
+            after[(address, _ROW)] = {(address, _MAIN)}
             if _leftovers(change) and change.desired is not None:
-                after[(address, _CLEANUP)] = users[address] | {(address, _MAIN)}
+                after[(address, _CLEANUP)] = users[address] | {(address, _ROW)}
         return after
 
     def _uses(self, user: Change) -> set[Address]:
@@ -288,27 +299,33 @@ class _Execution:
         """The flows that may start now that nothing keeps `phases` from it."""
         flows = []
         for phase in phases:
-            kind = phase[0].kind
-            if self._context.kinds[kind].one_at_a_time:
-                self._waiting[kind].append(phase)
+            if self._turns(phase):
+                self._waiting[phase[0].kind].append(phase)
             else:
-                flows.append(Flow(phase, self._steps(*phase)))
+                # Nobody waits for a row, and what was written has to be noted whatever comes.
+                flows.append(Flow(phase, self._steps(*phase), to_the_end=phase[1] == _ROW))
         for kind, waiting in self._waiting.items():
-            if waiting and kind not in self._at_work:
-                self._at_work.add(kind)
+            while waiting and self._at_work[kind] < self._turns(waiting[0]):
+                self._at_work[kind] += 1
                 phase = waiting.popleft()
                 flows.append(Flow(phase, self._steps(*phase)))
         return flows
+
+    def _turns(self, phase: _Phase) -> int:
+        """How many of the phase's kind may be at work at once; 0 is as many as there are."""
+        kind = self._context.kinds[phase[0].kind]
+        return (1 if kind.one_at_a_time else kind.at_once) if phase[1] in _PHASES_IN_TURN else 0
 
     def _done(self, flow: Flow[_Phase, Made], outcome: Outcome[Made]) -> Iterable[Flow[_Phase, Made]]:
         address, phase = flow.key
         change = self._changes[address]
         seconds = self._edge.monotonic() - self._began.get(address, self._edge.monotonic())
-        self._at_work.discard(address.kind)
+        if self._turns(flow.key):
+            self._at_work[address.kind] -= 1
         following: list[_Phase] = []
         if isinstance(outcome.error, Stopped):
             # An old self that is still there is removed by the next apply.
-            self._results[address] = Result(change, Status.NOT_STARTED if phase == _MAIN else Status.DONE)
+            self._results[address] = Result(change, Status.DONE if phase == _CLEANUP else Status.NOT_STARTED)
         elif outcome.error is not None:
             self._results[address] = Result(change, Status.FAILED, outcome.error, seconds)
         else:
@@ -317,8 +334,7 @@ class _Execution:
                 self._unmet[one] -= 1
                 if not self._unmet[one]:
                     following.append(one)
-            last = phase == _CLEANUP or (address, _CLEANUP) not in self._after
-            if last:
+            if phase == (_CLEANUP if (address, _CLEANUP) in self._after else _ROW):
                 self._results[address] = Result(change, Status.DONE, seconds=seconds)
         if address in self._results:
             self._progress.ended(self._results[address])
@@ -328,35 +344,29 @@ class _Execution:
         change = self._changes[address]
         if phase == _CLEANUP:
             return (yield from self._clean_up(change))
+        if phase == _ROW:
+            return (yield from self._note(change, self._made[address]))
+        if phase == _INTENT:
+            return (yield from self._intend(change))
         self._began[address] = self._edge.monotonic()
         self._progress.started(change)
         kind = self._kind(change)
-        yield from self._unprove(change)
         if change.action is Action.FORGET:
             assert change.row is not None
             yield from self._remove_old(change, change.row)
             if change.live is not None:
-                yield from let_go(kind, self._context.place, self._context.mark, change.row, self._edge.fence)
-            else:
-                yield from ledger_store.remove(change.row, self._edge.fence)
-            return Made()
+                yield from released(kind, self._context.place, self._context.mark, change.row)
+            return self._know(change, Made())
         if change.action is Action.NO_OP:
             assert change.live is not None
             there = Made(change.live.id, change.live.attributes)
             if _unproved(change):
                 yield from self._prove(change, there)
-            yield from self._write_row(change, there)
-            return Made()
-        work = _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(address))
-        replaces = change.action is Action.REPLACE and _beside(kind, change, work)
-        # What an earlier apply made to replace another may be changed once more before anybody is pointed at it.
-        proves = replaces or (change.action is Action.UPDATE and bool(_unproved(change)))
-        if proves and _prover(self._plan, change) is not None:
-            self._proofs[address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
+            return self._know(change, there)
+        work = self._told(change)
         written: list[Request] = []
         turn: Lock | None = None
         try:
-            yield from ledger_store.write([self._intent(change)], self._edge.fence)
             turn = yield from self._turn(change)
             made = yield from _noted(_write(kind, change, work), written)
         except Exception as error:
@@ -367,17 +377,55 @@ class _Execution:
                 yield from unstopped(self._at_rest(change))
             raise
         yield from unstopped(self._end_turn(turn))
-        if proves:
+        if address in self._proofs:
             yield from self._prove(change, made)
-        return (yield from unstopped(self._settle(change, made)))
-
-    def _settle(self, change: Change, made: Made) -> Steps[Made]:
-        """Note in the ledger what was done."""
-        address = change.address
-        self._attributes.learn(address, {**made.attributes, **({"id": made.id} if made.id else {})})
         if change.action is Action.DELETE:
             assert change.row is not None
             yield from self._remove_old(change, change.row)
+        return self._know(change, made)
+
+    def _told(self, change: Change) -> Work:
+        return _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(change.address))
+
+    def _intend(self, change: Change) -> Steps[Made]:
+        """Note in the ledger what is about to be done."""
+        yield from self._unprove(change)
+        if change.action in (Action.FORGET, Action.NO_OP):
+            return Made()
+        replaces = change.action is Action.REPLACE and _beside(self._kind(change), change, self._told(change))
+        # What an earlier apply made to replace another may be changed once more before anybody is pointed at it.
+        proves = replaces or (change.action is Action.UPDATE and bool(_unproved(change)))
+        if proves and _prover(self._plan, change) is not None:
+            self._proofs[change.address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
+        try:
+            yield from ledger_store.write([self._intent(change)], self._edge.fence)
+        except Exception:
+            yield from unstopped(self._back(change, self._rows.get(change.address)))
+            raise
+        return Made()
+
+    def _withdraw(self) -> None:
+        """Take the intents back of what was not begun after all, for it was asked to stop."""
+        noted = [change for change in self._plan.work if (change.address, _INTENT) in self._ended]
+        idle = [
+            change
+            for change in noted
+            if self._results[change.address].status is Status.NOT_STARTED
+            and change.action not in (Action.FORGET, Action.NO_OP)
+        ]
+        backs = [self._back(change, self._rows.get(change.address)) for change in idle]
+        self._runner.run_all([Flow(number, back, to_the_end=True) for number, back in enumerate(backs)])
+
+    def _know(self, change: Change, made: Made) -> Made:
+        """What others may need of it is known from now on."""
+        self._attributes.learn(change.address, {**made.attributes, **({"id": made.id} if made.id else {})})
+        self._made[change.address] = made
+        return made
+
+    def _note(self, change: Change, made: Made) -> Steps[Made]:
+        """Note in the ledger what was done. Until then the intent tells of it."""
+        if change.action in (Action.DELETE, Action.FORGET):
+            assert change.row is not None
             yield from ledger_store.remove(change.row, self._edge.fence)
         else:
             yield from self._write_row(change, made)
@@ -537,7 +585,7 @@ class _Execution:
             applied_at=self._edge.timestamp(),
             moved_from=change.moved_from,
         )
-        yield from ledger_store.write([fresh], self._edge.fence)
+        yield from ledger_store.write([fresh], self._edge.fence, _AT_LEISURE)
         self._rows[change.address] = fresh
 
     def _fingerprints(self, change: Change, fields: Mapping[str, Value]) -> Mapping[str, str]:

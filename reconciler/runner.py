@@ -298,6 +298,8 @@ class _Session:
         self._running: dict[int, _Running] = {}
         self._tickets: dict[int, _Ticket] = {}
         self._ready: dict[str, deque[_Ticket]] = defaultdict(deque)  # by lane
+        self._lingering: dict[str, list[_Ticket]] = {}  # by what they are combined by
+        self._leaves: dict[str, float] = {}  # when those who linger go
         self._timers: list[_Timer] = []
         self._lanes: dict[str, int] = defaultdict(int)
         self._new: deque[Flow[Any, Any]] = deque(flows)
@@ -306,14 +308,17 @@ class _Session:
         exchange = self._runner._exchange
         while True:
             if self._runner.stopping:
+                self._let_go()
                 self._cut_short()
             self._start_new()
+            self._let_go()
             self._send_ready()
             if self._new or (not self._tickets and any(self._ready.values())):
                 continue
             if not self._tickets and not self._timers:
                 return
-            due = self._timers[0].due if self._timers else None
+            dues = [*(timer.due for timer in self._timers[:1]), *self._leaves.values()]
+            due = min(dues, default=None)
             for ticket, outcome in exchange.collect(due):
                 self._receive(ticket, outcome)
             while self._timers and self._timers[0].due <= exchange.now():
@@ -386,7 +391,28 @@ class _Session:
         running.answers, running.missing, running.error = [None] * len(step.requests), len(step.requests), None
         running.asked = tuple(dict.fromkeys(request.label for request in step.requests))
         for index, request in enumerate(step.requests):
-            self._queue(_Ticket((request,), ((number, index),)))
+            self._linger(_Ticket((request,), ((number, index),)))
+
+    def _linger(self, ticket: _Ticket) -> None:
+        """Queue a ticket, at once or when others like it have come."""
+        combine = ticket.request.combine
+        seconds = min(combine.linger, _PATIENCE * len(self._running)) if combine is not None else 0.0
+        if combine is None or not seconds:
+            self._queue(ticket)
+            return
+        self._lingering.setdefault(combine.key, []).append(ticket)
+        leaves = self._runner._exchange.now() + seconds
+        self._leaves[combine.key] = min(leaves, self._leaves.get(combine.key, leaves))
+
+    def _let_go(self) -> None:
+        """Queue those who lingered long enough, or wait for nothing while nothing else is under way."""
+        idle = not (self._tickets or self._timers or any(self._ready.values()))
+        now = self._runner._exchange.now()
+        for key, leaves in list(self._leaves.items()):
+            if idle or self._runner.stopping or leaves <= now:
+                del self._leaves[key]
+                for ticket in self._lingering.pop(key):
+                    self._queue(ticket)
 
     def _queue(self, ticket: _Ticket) -> None:
         self._ready[_lane(ticket.request)[0]].append(ticket)
@@ -394,8 +420,7 @@ class _Session:
     def _finish(self, number: int, outcome: Outcome[Any]) -> None:
         flow = self._running.pop(number).flow
         following = self._done(flow, outcome)
-        if not self._runner.stopping:
-            self._new += following
+        self._new += [one for one in following if one.to_the_end or not self._runner.stopping]
 
     def _send_ready(self) -> None:
         for lane in list(self._ready):
@@ -409,7 +434,9 @@ class _Session:
         combine = first.request.combine
         if combine is None or first.divided:
             return first
-        alike = [one for one in queue if not one.divided and one.request.combine == combine]
+        alike = [
+            one for one in queue if not one.divided and one.request.combine and one.request.combine.key == combine.key
+        ]
         group, left, pace = [first], _BODY - _size(first.request), self._runner._pace(combine)
         for ticket in alike:
             left -= _size(ticket.request)
@@ -570,6 +597,9 @@ def _lane(request: Request) -> tuple[str, int]:
         return "ml", 8  # a node runs ten tasks at once and throws out the rest
     return request.service, 16
 
+
+_PATIENCE = 0.005
+"""How many seconds one lingers for each flow that is under way."""
 
 _BODY = 5 * 2**20
 """How many characters the body of a combined request may have."""

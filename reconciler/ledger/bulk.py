@@ -10,12 +10,15 @@ from reconciler.model.steps import Failed, Steps, call_all
 INDEX = "reconciler-ledger"
 """The index that holds the ledger."""
 
+SOON = 0.5
+"""How many seconds a document waits at most for others to be written with, where much else is under way."""
+
 Line: TypeAlias = Mapping[str, Json]
 
 _BODY = 5 * 2**20  # bytes of one bulk request
 
 
-def bulk(entries: Iterable[Sequence[Line]]) -> Steps[Mapping[str, Line]]:
+def bulk(entries: Iterable[Sequence[Line]], linger: float = SOON) -> Steps[Mapping[str, Line]]:
     """Carry out the lines of all entries, those of one entry in one request; what became of each document, by id.
 
     Lines that are ready at the same moment go in one request, so that the answer may tell of others' documents too.
@@ -23,9 +26,9 @@ def bulk(entries: Iterable[Sequence[Line]]) -> Steps[Mapping[str, Line]]:
     https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     """
     bodies = list(_bodies(entries))
+    combine = Combine("ledger", linger=linger)
     answers = yield from call_all(
-        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine=Combine("ledger"))
-        for body in bodies
+        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine=combine) for body in bodies
     )
     results: dict[str, Line] = {}
     for answer in answers:

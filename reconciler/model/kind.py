@@ -139,6 +139,9 @@ class Kind(ABC):
     one_at_a_time: ClassVar[bool] = False
     """Whether its objects share a value that is read, changed and written as a whole, so that two must not meet."""
 
+    at_once: ClassVar[int] = 0
+    """How many of its objects may be worked on at the same time; 0 is as many as there are."""
+
     entitles: ClassVar[bool] = False
     """Whether its objects decide what others may do, which the services take a while to know."""
 

@@ -54,9 +54,13 @@ class Secrets:
         return [Flow(f"secrets {', '.join(together)}", self._read(place, together)) for place, together in kept.items()]
 
     def need(self, runner: Runner, names: Iterable[str]) -> None:
-        """Read all of the named. ReconcilerError with what is wrong with each that can not be read."""
+        """Read all of the named. ReconcilerError with what is wrong with each that can not be read.
+
+        Stopped when the runner was asked to stop before they were read.
+        """
         wanted = sorted(names)
-        runner.run_all(self.flows(wanted))
+        for outcome in runner.run_all(self.flows(wanted)).values():
+            outcome.value()
         if unread := [self._problem(name) for name in wanted if name not in self._values]:
             raise ReconcilerError(unread)
 
