@@ -17,6 +17,8 @@ MAPPING = "^(PUT|PATCH) /_plugins/_security/api/rolesmapping"
 BULK = "^POST /_bulk"
 NEVER = 600.0
 
+pytestmark = pytest.mark.figure("faults in the middle of an apply on the real node")
+
 
 @pytest.fixture
 def bed(self_managed: Bed) -> Iterator[Bed]:
