@@ -44,8 +44,9 @@ faults: venv ## Inject every class of fault at every request of an apply, and co
 	@$(BIN)/python -m tests.campaigns.faults
 
 .PHONY: campaign
-campaign: venv ## Run the properties with large numbers (an hour or more)
-	@$(BIN)/python -m pytest -q --hypothesis-profile=campaign --timeout=7200 tests/properties
+campaign: setup ## Run the large numbers, hours of them, and print figures; WORLDS, MOMENTS, KILLS, RACES give others
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --hypothesis-profile=campaign --timeout=36000 \
+		tests/properties $(addprefix tests/sandbox/test_,together.py traffic.py faults.py signals.py)
 
 .PHONY: demo
 demo: setup ## Show the whole chain on this machine, without an account

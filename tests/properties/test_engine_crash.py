@@ -1,6 +1,5 @@
 """A process that ends anywhere: the next apply finishes the work, makes nothing twice and leaves nothing behind."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from reconciler.canonical.json import Json
 from reconciler.execute import Report
 from tests.support.account import CALLER
 from tests.support.bench import Bench, Sections, actions, outcome
-from tests.support.campaign import CAMPAIGN, worlds_each
+from tests.support.campaign import moments, worlds_each
 from tests.support.chains import SECRETS, action, manifests, trust, worlds
 from tests.support.compare import same
 from tests.support.exchange import Fault, Killed, at
@@ -70,17 +69,16 @@ def finishes(world: World, sections: Sections, end: End) -> None:
     assert actions(bench.plan(sections)) == {}
 
 
-def boundaries(draw: st.DataObject, end: End) -> Iterator[tuple[int, Fault]]:
-    """Where to be killed: everywhere in a campaign, else at four places."""
-    every = [(number, fault) for number in range(end.requests) for fault in KILLS]
-    return iter(every if CAMPAIGN else draw.draw(st.lists(st.sampled_from(every), min_size=4, max_size=4, unique=True)))
+def boundaries(end: End) -> list[tuple[int, Fault]]:
+    """Where an apply may be killed."""
+    return [(number, fault) for number in range(end.requests) for fault in KILLS]
 
 
 @worlds_each(25)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_killed_at_any_request_of_an_apply(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     end = undisturbed(world, sections)
-    for number, fault in boundaries(data, end):
+    for number, fault in moments(data, boundaries(end)):
         other = world.copy()
         killed(other, sections, number, fault, seed)
         finishes(other, sections, end)
@@ -101,7 +99,7 @@ def test_killed_at_any_request_of_a_replacement(
     changed = edited(sections, {"description": "changed under a model"})
     end = undisturbed(world, changed)
     assert end.made["connectors"] == world.made["connectors"] + 1
-    for number, fault in boundaries(data, end):
+    for number, fault in moments(data, boundaries(end)):
         other = world.copy()
         killed(other, changed, number, fault, seed)
         finishes(other, changed, end)

@@ -8,7 +8,7 @@ from reconciler.model.request import Request
 from reconciler.model.steps import Stopped
 from tests.properties.test_engine_crash import SMALL, End, edited, finishes, seeds, undisturbed
 from tests.support.bench import Bench, Sections, outcome
-from tests.support.campaign import CAMPAIGN, worlds_each
+from tests.support.campaign import moments, worlds_each
 from tests.support.chains import SECRETS, manifests, worlds
 from tests.support.exchange import Fault
 from tests.support.world import World
@@ -45,17 +45,11 @@ def stops_well(world: World, sections: Sections, end: End, moment: int, seed: in
     finishes(world, sections, end)
 
 
-def moments(draw: st.DataObject, end: End) -> list[int]:
-    """When to be asked: at every request in a campaign, else at four."""
-    every = list(range(end.requests - 1))
-    return every if CAMPAIGN else draw.draw(st.lists(st.sampled_from(every), min_size=4, max_size=4, unique=True))
-
-
 @worlds_each(20)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_stopped_at_any_request_of_an_apply(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     end = undisturbed(world, sections)
-    for moment in moments(data, end):
+    for moment in moments(data, range(end.requests - 1)):
         stops_well(world.copy(), sections, end, moment, seed)
 
 
@@ -67,7 +61,7 @@ def test_stopped_at_any_request_of_a_replacement(
     assert outcome(Bench(world, secrets=SECRETS).apply(sections)) == []
     changed = edited(sections, {"description": "changed under a model"})
     end = undisturbed(world, changed)
-    for moment in moments(data, end):
+    for moment in moments(data, range(end.requests - 1)):
         stops_well(world.copy(), changed, end, moment, seed)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.canonical.json import Json
 from tests.support.account import CALLER
 from tests.support.bench import Bench, Sections, outcome
-from tests.support.campaign import CAMPAIGN, worlds_each
+from tests.support.campaign import moments, worlds_each
 from tests.support.chains import SECRETS, action, manifests, trust, worlds
 from tests.support.compare import same
 from tests.support.domain import TRUSTED
@@ -126,8 +126,7 @@ def test_killed_while_moving(world: World, sections: Sections, renames: bool, da
     bench = Bench(end, secrets=SECRETS, moved=moves)
     same(list(outcome(bench.apply(after))), [])
     every = [(number, fault) for number in range(bench.exchange.ended) for fault in KILLS]
-    few = st.lists(st.sampled_from(every), min_size=4, max_size=4, unique=True)
-    for number, fault in every if CAMPAIGN else data.draw(few):
+    for number, fault in moments(data, every):
         other = world.copy()
         try:
             Bench(other, secrets=SECRETS, moved=moves).apply(after, faults=at({number: fault}), seed=seed)

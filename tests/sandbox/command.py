@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.sandbox.bed import Bed
+from tests.sandbox.elsewhere import Domain
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 TRUSTED = "plugins.ml_commons.trusted_connector_endpoints_regex"
@@ -90,7 +91,7 @@ class Started:
 
 
 def start(
-    bed: Bed, *arguments: str | Path, env: Mapping[str, str] | None = None, terminal: int | None = None
+    bed: Domain, *arguments: str | Path, env: Mapping[str, str] | None = None, terminal: int | None = None
 ) -> Started:
     """Start the reconciler as a user of the sandbox would, on a terminal if one is given, and SIGINT not ignored."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "OPENSEARCH_"))}
@@ -106,7 +107,7 @@ def start(
     )
 
 
-def run(bed: Bed, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
+def run(bed: Domain, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
     """Run the reconciler as a user of the sandbox would."""
     return start(bed, *arguments, env=env).end()
 

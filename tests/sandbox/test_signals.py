@@ -24,6 +24,7 @@ verify:
         body: { parameters: { messages: [ { role: user, content: hello } ] } }
 """
 
+pytestmark = pytest.mark.figure("signals")
 both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 

@@ -14,9 +14,10 @@ from reconciler.sandbox import lifecycle
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import run, start
 from tests.sandbox.small import ends_well, everything, is_locked, manifest, members, rows
-from tests.support.campaign import KILLS, RACES
+from tests.support.campaign import KILLS, RACES, SHARED
 
 
+@pytest.mark.figure("two applies of one manifest at once")
 @pytest.mark.parametrize("_", range(RACES))
 def test_two_applies_of_one_manifest_make_everything_once(self_managed: Bed, tmp_path: Path, _: int) -> None:
     path = manifest(tmp_path, "one", "somebody")
@@ -27,7 +28,9 @@ def test_two_applies_of_one_manifest_make_everything_once(self_managed: Bed, tmp
     assert not is_locked(self_managed, "one")
 
 
-def test_two_manifests_share_a_mapping(self_managed: Bed, tmp_path: Path) -> None:
+@pytest.mark.figure("two manifests that share ml_full_access at once")
+@pytest.mark.parametrize("_", range(SHARED))
+def test_two_manifests_share_a_mapping(self_managed: Bed, tmp_path: Path, _: int) -> None:
     paths = {name: manifest(tmp_path, name, user) for name, user in (("one", "ann"), ("two", "bob"))}
     results = [one.end() for one in [start(self_managed, "apply", path, "--yes") for path in paths.values()]]
     assert [one.code for one in results] == [0, 0], results
@@ -83,6 +86,7 @@ def answered(bed: Bed) -> int:
     return len(lifecycle.log(bed.name, 5_000))
 
 
+@pytest.mark.figure("SIGKILL at another moment of an apply")
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_after_a_kill_the_next_apply_finishes(self_managed: Bed, tmp_path: Path, length: int, moment: int) -> None:
     """Killed once so many requests are answered: each kill at another moment of the apply."""

@@ -2,11 +2,14 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import hits, run
+from tests.sandbox.elsewhere import Domain, elsewhere
 
 MANIFEST = """\
 manifest: traffic
@@ -21,6 +24,7 @@ secrets:
   wrong: { env: WRONG_KEY }
 connectors:
   chat:
+    name: reconciler-test-chat
     protocol: http
     credential: { key: "${secret.%s}" }
     parameters: { model: "${var.model}" }
@@ -32,6 +36,7 @@ connectors:
         request_body: '{ "model": "${parameters.model}", "messages": ${parameters.messages} }'
 models:
   chat:
+    name: reconciler-test-chat
     connector_id: ${connectors.chat.id}
 verify:
   queries:
@@ -47,7 +52,7 @@ ASK = {"parameters": {"messages": [{"role": "user", "content": "hello"}]}}
 class Traffic:
     """Clients that predict one after the other until they are told to stop."""
 
-    def __init__(self, bed: Bed, model: str) -> None:
+    def __init__(self, bed: Domain, model: str) -> None:
         self.answers: list[int] = []
         self._bed = bed
         self._path = f"/_plugins/_ml/models/{model}/_predict"
@@ -74,34 +79,55 @@ class Traffic:
                     self.answers.append(0)
 
 
-def test_no_prediction_fails_while_the_connector_changes(self_managed: Bed, tmp_path: Path) -> None:
+def ours(domain: Domain, kind: str) -> list[dict[str, Any]]:
+    """The test's own objects of a kind."""
+    body = {"query": {"term": {"name.keyword": "reconciler-test-chat"}}}
+    with domain.client() as client:
+        url = f"{domain.env['OPENSEARCH_URL']}/_plugins/_ml/{kind}/_search"
+        answer = client.post(url, json=body, auth=domain.master)
+    return list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
+
+
+@pytest.fixture(params=["sandbox", "endpoint"])
+def domain(request: pytest.FixtureRequest) -> Domain:
+    """A sandbox, and the domain that RECONCILER_TEST_ENDPOINT names."""
+    if request.param == "endpoint":
+        return elsewhere()
+    sandbox: Bed = request.getfixturevalue("self_managed")
+    return sandbox
+
+
+@pytest.mark.figure("a connector changed under four predicting clients")
+def test_no_prediction_fails_while_the_connector_changes(domain: Domain, tmp_path: Path) -> None:
     path = tmp_path / "traffic.yaml"
-    env = {"OTHER_KEY": self_managed.env["DEEPSEEK_API_KEY"]}
+    env = {"OTHER_KEY": domain.env["DEEPSEEK_API_KEY"]}
     path.write_text(MANIFEST % "key")
-    first = run(self_managed, "apply", path, "--yes", env=env)
+    first = run(domain, "apply", path, "--yes", env=env)
     assert first.code == 0, first.all
-    (model,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")]
+    (model,) = [hit["_id"] for hit in ours(domain, "models")]
     reasoner = ["--var", "model=deepseek-reasoner"]
-    elsewhere = [*reasoner, "--var", "path=/chat/completions"]
-    seen = {hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")}
-    with Traffic(self_managed, model) as traffic:
-        for name, options in (("key", reasoner), ("key", elsewhere), ("other", elsewhere)):
+    moved = [*reasoner, "--var", "path=/chat/completions"]
+    seen = {hit["_id"] for hit in ours(domain, "connectors")}
+    with Traffic(domain, model) as traffic:
+        for name, options in (("key", reasoner), ("key", moved), ("other", moved)):
             path.write_text(MANIFEST % name)
-            changed = run(self_managed, "apply", path, "--yes", *options, env=env)
+            changed = run(domain, "apply", path, "--yes", *options, env=env)
             assert changed.code == 0, changed.all
-            (now,) = [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")]
+            (now,) = [hit["_id"] for hit in ours(domain, "connectors")]
             assert now not in seen
             seen.add(now)
         path.write_text(MANIFEST % "wrong")
-        before = hits(self_managed, "/_plugins/_ml/connectors")
-        refused = run(self_managed, "apply", path, "--yes", *elsewhere, env={**env, "WRONG_KEY": "wrong-key-of-nobody"})
+        before = ours(domain, "connectors")
+        refused = run(domain, "apply", path, "--yes", *moved, env={**env, "WRONG_KEY": "wrong-key-of-nobody"})
         assert refused.code == 1
         assert "error[not-proved]" in refused.all
         assert "wrong-key-of-nobody" not in refused.all
-        assert hits(self_managed, "/_plugins/_ml/connectors") == before
-    assert [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/models")] == [model]
+        assert ours(domain, "connectors") == before
+    assert [hit["_id"] for hit in ours(domain, "models")] == [model]
     assert len(traffic.answers) > 3 * CLIENTS
     assert {status for status in traffic.answers if status != 200} == set()
+    assert run(domain, "destroy", path, "--yes", *moved, env=env).code == 0
+    assert ours(domain, "models") == ours(domain, "connectors") == []
 
 
 def test_a_connector_told_to_be_edited_in_place_keeps_its_id(self_managed: Bed, tmp_path: Path) -> None:
