@@ -36,6 +36,10 @@ class Services:
         """Change a role behind everybody's back; called again, change it back."""
         self._ask("/drift", {"role": role})
 
+    def settle(self) -> None:
+        """Wait until searches show everything that was written so far."""
+        self._ask("/settle", {})
+
     def tally(self) -> Mapping[str, Any]:
         """What was asked since the last call."""
         return self._ask("/tally", {})

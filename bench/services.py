@@ -3,12 +3,14 @@
     python -m bench.services
 
 prints their addresses as one line of JSON and serves until its standard input ends. A third address is for whoever
-measures: `POST /reset`, `POST /drift`, `GET /tally`, `GET /state`.
+measures: `bench.client` knows what can be
+asked there.
 """
 
 import asyncio
 import gc
 import json
+import re
 import resource
 import sys
 from collections import Counter
@@ -31,6 +33,7 @@ from tests.support.world import World
 
 _PAGE, _SHORT_PAGE = 1_000, 700
 _SECURITY = "/_plugins/_security/api/"
+_NAMES = re.compile(r"'[^']*'")
 _WORD = {200: "OK", 400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 409: "CONFLICT"}
 _MADE = 1_795_383_722_560  # milliseconds since 1970
 _OWNER: Doc = {
@@ -71,7 +74,9 @@ class Tally:
     classes: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     security_seconds: float = 0.0
+    late_seconds: float = 0.0
     latest: float = 0.0
+    busy: float = field(default_factory=lambda: _busy())
 
     def add(self, operation: str, *, writes: bool, ledger: bool) -> None:
         """Count one request."""
@@ -80,6 +85,7 @@ class Tally:
 
     def late(self, seconds: float) -> None:
         """Note how much later than it should an answer was given."""
+        self.late_seconds += seconds
         self.latest = max(self.latest, seconds)
 
 
@@ -226,7 +232,7 @@ class Services:
         return Held(max(seconds, self.stage.latency), at_the_end)
 
     def _refused(self, path: str, refused: Refused) -> Reply:
-        self.tally.refused[f"{_template(path)}: {refused.status} {refused.reason[:60]}"] += 1
+        self.tally.refused[f"{_template(path)}: {refused.status} {_NAMES.sub('..', refused.reason)[:60]}"] += 1
         if path.startswith(_SECURITY):
             return _json(refused.status, {"status": _WORD[refused.status], "message": refused.reason})
         error = {"type": "status_exception", "reason": refused.reason}
@@ -243,9 +249,10 @@ class Services:
             "/drift": lambda: self._done(self._drift(about["role"])),
             "/tally": self._told,
             "/state": self._state,
+            "/settle": dict,
         }
         found = acts[asked.target]()
-        return Held(0.0, lambda: _json(200, found))
+        return Held(costs.STALE if asked.target == "/settle" else 0.0, lambda: _json(200, found))
 
     def _done(self, nothing: None) -> Doc:
         gc.collect()
@@ -265,14 +272,14 @@ class Services:
 
     def _told(self) -> Doc:
         tally, self.tally = self.tally, Tally()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "operations": dict(sorted(tally.operations.items())),
             "classes": {name: tally.classes[name] for name in ("reads", "writes", "ledger_reads", "ledger_writes")},
             "refused": dict(sorted(tally.refused.items())),
             "security_seconds": round(tally.security_seconds, 3),
+            "late_seconds": round(tally.late_seconds, 3),
             "latest": round(tally.latest, 4),
-            "cpu": round(usage.ru_utime + usage.ru_stime, 3),
+            "cpu": round(self.tally.busy - tally.busy, 3),
         }
 
     def _state(self) -> Doc:
@@ -283,6 +290,12 @@ class Services:
             "deployed": len(deployed),
             "changed": sum("changed" in one.get("description", "") for one in deployed),
         }
+
+
+def _busy() -> float:
+    """The seconds of processor time that this process took so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _whole(path: str, body: Any, found: Doc) -> Doc:

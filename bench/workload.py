@@ -24,6 +24,7 @@ _OBJECTS: Mapping[str, str] = {
     "iam_roles": """\
   invoke-{n}:
     role_name: bench-invoke-{n}
+    path: /bench/
     description: Lets OpenSearch ask the model of chain {n} on Bedrock
     assume_role_policy_document:
       Version: "2012-10-17"
@@ -47,8 +48,10 @@ _OBJECTS: Mapping[str, str] = {
     tags:
       chain: "{n}"
       team: search
+      stage: production
   ask-{n}:
     role_name: bench-ask-{n}
+    path: /bench/
     description: Lets the application of chain {n} ask its model
     assume_role_policy_document:
       Version: "2012-10-17"
@@ -69,6 +72,7 @@ _OBJECTS: Mapping[str, str] = {
     tags:
       chain: "{n}"
       team: search
+      stage: production
 """,
     "security_roles": """\
   bench-ask-{n}:
@@ -92,6 +96,7 @@ _OBJECTS: Mapping[str, str] = {
     "connectors": """\
   bench-{n}:
     description: DeepSeek R1 of chain {n}, behind InvokeModel of Bedrock
+    version: 1
     protocol: aws_sigv4
     credential:
       roleArn: ${{iam_roles.invoke-{n}.arn}}
@@ -101,6 +106,9 @@ _OBJECTS: Mapping[str, str] = {
       model_id: us.deepseek.r1-v1:0
       temperature: 0
       max_gen_len: 4000
+    client_config:
+      max_retry_times: 3
+      read_timeout: 60000
     actions:
       - action_type: predict
         method: POST
