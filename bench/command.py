@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_EVERY = 0.05
+_EVERY = 0.25
 _AUTOGROUP = Path("/proc/self/autogroup")
 
 
