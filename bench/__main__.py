@@ -1,31 +1,36 @@
 """Measuring the reconciler.
 
-    python -m bench run [--chains 1 10 100 1000] [--only "no-change plan" ...] [--repeat 5]
+    python -m bench run [--chains 1 10 100 1000] [--only "no-change plan" ...] [--repeat 5] [--add]
     python -m bench compare BASE [--chains 100] [--pairs 7]
     python -m bench node [--chains 300]
-    python -m bench profile [--chains 1000] plan|apply
+    python -m bench profile [--chains 1000] plan|apply|validate
     python -m bench publish
+
+Figures go to `build/bench` until they are published.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import calibration, costs, report
+from bench import calibration, compare, costs, profiled, report
 from bench.bound import Sdk
 from bench.client import ROOT, running
 from bench.command import first_in_line
 from bench.offline import offline
 from bench.pictures import pictures
-from bench.scenarios import CROWDED, SCENARIOS, crowded, growth, this
+from bench.scenarios import CROWDED, SCENARIOS, Case, Tool, crowded, growth, this
 
 OUT = ROOT / "build" / "bench"
 FIGURES = OUT / "figures.json"
@@ -36,7 +41,8 @@ OFFLINE = "offline"
 def main() -> None:
     """Do what the arguments ask for."""
     options = _parser().parse_args()
-    with first_in_line(options.first):
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))  # what was started is ended all the same
+    with first_in_line(os.getpid()) if options.first else nullcontext():
         options.act(options)
 
 
@@ -48,8 +54,24 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--chains", type=int, nargs="+", default=[1, 10, 100, 1_000])
     one.add_argument("--only", nargs="+", choices=(*SCENARIOS, CROWDED, OFFLINE), help="only these scenarios")
     one.add_argument("--repeat", type=int, default=5, help="how often each command is run")
-    one.add_argument("--out", type=Path, default=FIGURES, help="where the figures go; those of other cases stay")
+    one.add_argument("--out", type=Path, default=FIGURES, help="where the figures go")
+    one.add_argument("--add", action="store_true", help="keep the figures there of what is not measured now")
     one.set_defaults(act=_run)
+    one = commands.add_parser("compare", help="let another commit and this checkout take turns")
+    one.add_argument("base", help="a commit")
+    one.add_argument("--chains", type=int, default=100)
+    one.add_argument("--pairs", type=int, default=7)
+    one.add_argument("--only", nargs="+", choices=compare.SCENARIOS, default=compare.SCENARIOS[:3])
+    one.set_defaults(act=lambda given: compare.main(given.base, given.chains, given.pairs, given.only))
+    one = commands.add_parser("node", help="a first apply on the sandbox's real node, against a bare client")
+    one.add_argument("--chains", type=int, default=300)
+    one.add_argument("--repeat", type=int, default=3)
+    one.add_argument("--out", type=Path, default=FIGURES, help="where the figures go, beside those that are there")
+    one.set_defaults(act=_node)
+    one = commands.add_parser("profile", help="where the processor time of a command goes, in all its threads")
+    one.add_argument("command", choices=("plan", "apply", "validate"))
+    one.add_argument("--chains", type=int, default=1_000)
+    one.set_defaults(act=_profile)
     one = commands.add_parser("publish", help="put the last figures into the documentation")
     one.add_argument("--figures", type=Path, default=FIGURES)
     one.set_defaults(act=_publish)
@@ -59,39 +81,80 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     wanted = options.only or [*SCENARIOS, CROWDED, OFFLINE]
     figures: dict[str, Any] = {"cases": [], "offline": []}
-    if options.out.is_file():
-        figures |= json.loads(options.out.read_text("utf-8"))
+    if options.add:
+        figures |= _read(options.out)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with running() as services, tempfile.TemporaryDirectory() as folder:
         tool = this(services, Path(folder))
         sdk = calibration.measured(services, Path(folder))
         figures["made"] = {**_made(sdk), "first": options.first}
         tool.run("version")
-
-        def keep() -> None:
-            figures["cases"].sort(key=lambda one: (one["scenario"] == CROWDED, one["chains"]))
+        for name, found in _measured(tool, sdk, options, wanted):
+            _keep(figures[name], {**found, "commit": figures["made"]["commit"]})
             options.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-
-        if OFFLINE in wanted:
-            figures["offline"] = [one.json() for one in offline(tool, options.repeat)]
-            keep()
-        if CROWDED in wanted:
-            _replace(figures["cases"], crowded(tool, sdk, options.repeat).json())
-            keep()
-        if set(SCENARIOS) & set(wanted):
-            for chains in options.chains:
-                for case in growth(tool, sdk, chains, options.repeat, wanted):
-                    _replace(figures["cases"], case.json())
-                    keep()
-                    note = f"{case.scenario}, N = {chains:,}: {case.middle.ran.wall:.2f} s"
-                    print(note, file=sys.stderr, flush=True)
     for name, picture in pictures(figures).items():
         (options.out.parent / name).write_text(picture, "utf-8")
     print(report.text(figures), end="")
 
 
+def _measured(
+    tool: Tool, sdk: Sdk, options: argparse.Namespace, wanted: Collection[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is measured, and the section of the figures it belongs to."""
+    if OFFLINE in wanted:
+        for one in offline(tool, options.repeat):
+            yield "offline", one.json()
+    cases: Iterable[Case] = itertools.chain.from_iterable(
+        growth(tool, sdk, chains, options.repeat, wanted) for chains in options.chains if {*SCENARIOS} & {*wanted}
+    )
+    for case in itertools.chain(cases, [crowded(tool, sdk, options.repeat)] if CROWDED in wanted else []):
+        _tell(f"{case.scenario}, N = {case.chains:,}: {case.middle.ran.wall:.2f} s")
+        yield "cases", case.json()
+
+
+def _keep(section: list[dict[str, Any]], found: dict[str, Any]) -> None:
+    """Put something measured in the place of its like."""
+    about = [found.get(name) for name in ("name", "scenario", "chains")]
+    section[:] = [one for one in section if [one.get(name) for name in ("name", "scenario", "chains")] != about]
+    section.append(found)
+
+
+def _node(options: argparse.Namespace) -> None:
+    from bench import node
+
+    found = node.main(options.chains, options.repeat, options.first, _tell)
+    figures = {"cases": [], "offline": [], **_read(options.out), "node": found}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    print(json.dumps(found, indent=1))
+
+
+def _profile(options: argparse.Namespace) -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    target = OUT / f"{options.command}-{options.chains}.pstats"
+    with running() as services, tempfile.TemporaryDirectory() as folder:
+        tool = this(services, Path(folder))
+        path = tool.write(options.chains)
+        if options.command == "plan":
+            tool.fill(options.chains)
+        else:
+            tool.reset(options.chains)
+        arguments = [options.command, str(path), *(["--yes"] if options.command == "apply" else [])]
+        profiled.show(ROOT, Path(folder), arguments, target)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The figures measured before."""
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return found
+
+
 def _publish(options: argparse.Namespace) -> None:
-    figures = json.loads(options.figures.read_text("utf-8"))
+    figures = _read(options.figures)
     for case in figures["cases"]:
         for name in ("runs", "operations", "refused"):
             case.pop(name, None)
@@ -100,12 +163,6 @@ def _publish(options: argparse.Namespace) -> None:
     for name, picture in pictures(figures).items():
         (PUBLISHED / name).write_text(picture, "utf-8")
     subprocess.run([sys.executable, "scripts/generate_docs.py"], cwd=ROOT, check=True)
-
-
-def _replace(cases: list[dict[str, Any]], case: dict[str, Any]) -> None:
-    """Put a case in the place of an earlier one."""
-    about = (case["scenario"], case["chains"])
-    cases[:] = [one for one in cases if (one["scenario"], one["chains"]) != about] + [case]
 
 
 def _made(sdk: Sdk) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _EVERY = 0.25
-_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +50,21 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def first_in_line(wanted: bool) -> Iterator[None]:
-    """Let this session's processes go before all others of a machine that is shared, so that those do not count.
+def first_in_line(pid: int) -> Iterator[None]:
+    """Let a process's session go before all others of a machine that is shared, so that what those do does not count.
 
     It takes the right to raise priorities. https://man7.org/linux/man-pages/man7/sched.7.html, autogrouping
     """
-    if not wanted:
-        yield
-        return
-    _AUTOGROUP.write_text("-20")
+    prefer(pid)
     try:
         yield
     finally:
-        _AUTOGROUP.write_text("0")
+        prefer(pid, 0)
+
+
+def prefer(pid: int, nice: int = -20) -> None:
+    """Set how much the session of a process goes before others: from -20, first, to 19."""
+    Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 class _Watch:
@@ -84,12 +85,12 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._ending.wait(_EVERY):
-            family = _family(self._pid)
-            if len(family) > 1:
-                self._peak = max(self._peak, sum(_resident(pid) for pid in family))
+            pids = family(self._pid)
+            if len(pids) > 1:
+                self._peak = max(self._peak, sum(_resident(pid) for pid in pids))
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """A process and its descendants."""
     found = [pid]
     for one in found:

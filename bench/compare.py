@@ -3,6 +3,7 @@
 import math
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def _turn(tool: Tool, scenario: str, chains: int) -> Callable[[int], Measured]:
     """One run of a scenario, given its number."""
     path, changed = tool.write(chains), tool.write(chains, changed=chains // 2)
 
-    def first_apply(number: int) -> Measured:
+    def first_apply() -> Measured:
         tool.reset(chains)
         return tool.measure("apply", "--yes", path)
 
@@ -78,7 +79,7 @@ def _turn(tool: Tool, scenario: str, chains: int) -> Callable[[int], Measured]:
         "no-change plan": lambda number: tool.measure("plan", "--detailed-exitcode", path),
         "drifted plan": lambda number: drifted(tool, chains, path),
         "one change": one_change,
-        "first apply": first_apply,
+        "first apply": lambda number: first_apply(),
         "validate": lambda number: tool.measure("validate", path),
     }
     return turns[scenario]
@@ -98,6 +99,13 @@ def _git(*arguments: str) -> None:
     subprocess.run(["git", "-C", str(ROOT), *arguments], check=True)
 
 
+def main(base: str, chains: int, pairs: int, scenarios: Sequence[str]) -> None:
+    """Compare, and print each scenario as it is done."""
+    with tempfile.TemporaryDirectory() as folder:
+        for pair in compare(base, Path(folder), chains, pairs, scenarios):
+            print(text(pair), flush=True)
+
+
 def text(pair: Pair) -> str:
     """A pair's figures as lines."""
     lines = [f"{pair.scenario}, N = {pair.chains:,}, {len(pair.here)} pairs"]
@@ -107,24 +115,19 @@ def text(pair: Pair) -> str:
         ratios = sorted(pair.ratios(figure))
         low, high = _spread(ratios)
         said = f"{base:9.2f} -> {here:9.2f} {unit:<3}  ratio {statistics.median(ratios):.3f}"
-        lines.append(f"  {figure:<9}{said}  (95% of it between {low:.3f} and {high:.3f})")
+        lines.append(f"  {figure:<9}{said}  (between {low:.3f} and {high:.3f})")
     asked = pair.requests()
     lines.append(f"  requests {asked[0]:9,} -> {asked[1]:9,}")
     return "\n".join(lines)
 
 
 def _spread(ratios: Sequence[float]) -> tuple[float, float]:
-    """Between which of the sorted ratios their median is with 95% certainty; the outermost where they are few.
+    """Between which of the sorted ratios the true median is with 95% certainty; the outermost where they are few.
 
-    https://en.wikipedia.org/wiki/Median#Confidence_interval: by the binomial distribution.
+    How many pairs lie below the true median is binomial: as many may be left out on either side as are that unlikely.
     """
     count = len(ratios)
-    skipped = 0
-    tail = 0.0
-    while skipped < count // 2:
-        tail += math.comb(count, skipped) / 2**count
-        if 2 * tail > 0.05:
-            break
-        skipped += 1
-    place = max(0, skipped - 1)
-    return ratios[place], ratios[count - 1 - place]
+    left_out = 0
+    while 2 * sum(math.comb(count, below) for below in range(left_out + 2)) <= 0.05 * 2**count:
+        left_out += 1
+    return ratios[left_out], ratios[count - 1 - left_out]

@@ -1,4 +1,4 @@
-"""Pictures of the growth: SVG, both axes logarithmic, so that what grows in proportion is a straight line of slope 1."""
+"""Pictures of the growth, as SVG. Both axes are logarithmic: what grows in proportion is a line of slope 1."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,7 +96,8 @@ def _svg(title: str, lines: Sequence[_Line], across: tuple[int, int], up: tuple[
         dashes = f' stroke-dasharray="{line.dashes}"' if line.dashes else ""
         yield f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2"{dashes}/>'
         if line.name:
-            yield from (f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5" fill="{line.colour}"/>' for a, b in line.points)
+            for a, b in line.points:
+                yield f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5" fill="{line.colour}"/>'
     for place, line in enumerate(line for line in lines if line.name):
         top = _TOP + 12 + 22 * place
         left = _WIDTH - _RIGHT + 16

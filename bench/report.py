@@ -7,14 +7,14 @@ from bench.targets import Figures, Target, targets
 
 _CASES = (
     "scenario", "N", "reads", "writes", "ledger", "wall s", "CPU s", "MiB",
-    "bound s", "of it: start", "latency", "SDK", "services", "wall / bound",
+    "bound s", "of it: start", "latency", "SDK", "services", "wall / bound", "served in CPU s",
 )  # fmt: skip
 _MET = {True: "met", False: "missed", None: "not measured"}
 
 
 def case_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """One row for each scenario and size."""
-    for one in figures["cases"]:
+    for one in sorted(figures["cases"], key=lambda one: int(one["chains"])):
         asked, bound = one["requests"], one["bound"]
         yield (
             one["scenario"],
@@ -28,6 +28,7 @@ def case_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             *(f"{bound[name]:.2f}" for name in ("wall", "start", "latency", "sdk")),
             f"{max(bound['security'], bound['tasks']):.2f}",
             f"{one['wall'] / bound['wall']:.1f}",
+            f"{one['served']:.2f}",
         )
 
 

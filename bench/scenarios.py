@@ -64,6 +64,7 @@ class Case:
             "wall": round(statistics.median(one.ran.wall for one in self.runs), 3),
             "cpu": round(statistics.median(one.ran.cpu for one in self.runs), 3),
             "peak": round(max(one.ran.peak for one in self.runs), 1),
+            "served": round(statistics.median(one.tally["cpu"] for one in self.runs), 3),
             "requests": dict(self.middle.tally["classes"]),
             "operations": dict(self.middle.tally["operations"]),
             "refused": dict(self.middle.tally["refused"]),
@@ -117,7 +118,8 @@ class Tool:
     def checked(self, chains: int, **expected: int) -> None:
         """Unexpected unless the services have what the manifest states."""
         state = self.services.state()
-        wanted = {"iam_roles": 2 * chains, "connectors": chains, "deployed": chains, **expected}
+        wanted = {"iam_roles": 2 * chains, "deployed": chains, **expected}
+        wanted |= dict.fromkeys(("connectors", "model_groups", "models", "bench_roles", "bench_mappings"), chains)
         if any(state[name] != count for name, count in wanted.items()):
             raise Unexpected(f"the services hold {state}, not {wanted}")
 

@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from bench import costs
 from bench.query_protocol import decoded, encoded, refusal, result
 from bench.wire import Asked, Held, Reply, listen
+from bench.workload import MANIFEST
 from reconciler.ledger import INDEX
 from tests.support.account import ACCOUNT, CALLER, Account, detailed, shown
 from tests.support.domain import Domain
@@ -66,6 +67,12 @@ _BESIDES: Mapping[str, Doc] = {
 """What the real service says of an object besides what the world keeps of it."""
 
 
+def processor_seconds() -> float:
+    """The seconds of processor time that this process took so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
 @dataclass
 class Tally:
     """What was asked since the last look, and what it took to answer."""
@@ -76,7 +83,7 @@ class Tally:
     security_seconds: float = 0.0
     late_seconds: float = 0.0
     latest: float = 0.0
-    busy: float = field(default_factory=lambda: _busy())
+    busy: float = field(default_factory=processor_seconds)
 
     def add(self, operation: str, *, writes: bool, ledger: bool) -> None:
         """Count one request."""
@@ -114,10 +121,12 @@ class Services:
         slow = stage.limits
         self._world = World(search=costs.STALE if slow else 0.0, deploy=costs.TASK if slow else 0.0, page=_PAGE)
         self._rendered: dict[tuple[str, str], str] = {}
+        self._texts: dict[str, tuple[Doc, str]] = {}
         self._sessions: dict[str, str] = {}
         self._versions: Counter[str] = Counter()
         self._undrifted: Doc = {}
-        self.domain.roles.update(stage.security_roles)
+        for name in stage.security_roles:
+            self.domain.roles[name] = {**self.domain.roles["readall"], "reserved": False}
         for number in range(stage.other_roles):
             _add_role(self.account, f"other-{number:05d}")
         for number in range(stage.other_connectors):
@@ -175,7 +184,8 @@ class Services:
         """One page. Every second page is shorter than it could be, as IAM's sometimes are."""
         start = int(asked.get("Marker", 0))
         most = _SHORT_PAGE if start % (_PAGE + _SHORT_PAGE) == _PAGE else _PAGE
-        roles, more = self.account.page({**asked, "MaxItems": min(int(asked.get("MaxItems", 100)), most)}, self._clock())
+        wanted = min(int(asked.get("MaxItems", 100)), most)
+        roles, more = self.account.page({**asked, "MaxItems": wanted}, self._clock())
         members = "".join(self._role(key, role, show) for role in roles)
         return f"<{key}>{members}</{key}>{encoded(more)}"
 
@@ -206,6 +216,8 @@ class Services:
         try:
             if ledger:
                 found = self._world.ledger.answer(asked.method, path, query, body)
+                if path.endswith("/_search"):
+                    return Reply(200, "application/json", self._hits(found["hits"]).encode())
             else:
                 signer = self._sessions.get(_access_key(asked))
                 found = self.domain.answer(asked.method, path, query, body, signer, self._clock())
@@ -213,6 +225,19 @@ class Services:
         except Refused as refused:
             return self._refused(path, refused)
         return _json(200, found)
+
+    def _hits(self, found: Doc) -> str:
+        """What a search of the ledger found, as JSON. What a document looks like there is kept until it changes."""
+        listed = ",".join(self._hit(hit) for hit in found["hits"])
+        return f'{{"took":1,"timed_out":false,"hits":{{"total":{json.dumps(found["total"])},"hits":[{listed}]}}}}'
+
+    def _hit(self, hit: Doc) -> str:
+        document = hit.pop("_source")
+        kept, text = self._texts.get(hit["_id"], ({}, ""))
+        if kept is not document:
+            text = json.dumps(document, separators=(",", ":"))
+            self._texts[hit["_id"]] = (document, text)
+        return f'{json.dumps(hit, separators=(",", ":"))[:-1]},"_source":{text}}}'
 
     def _security(self, path: str, method: str, body: Any, answer: Callable[[], Reply]) -> Held:
         """A write to Security: it is checked for a while, and refused if another one was faster."""
@@ -243,21 +268,21 @@ class Services:
     def control(self, asked: Asked) -> Held:
         """A request of whoever measures; answered at once."""
         about = json.loads(asked.body or b"{}")
-        acts: Mapping[str, Callable[[], Doc]] = {
-            "/reset": lambda: self._done(self.reset(Stage(**about))),
-            "/pace": lambda: self._done(self.pace(**about)),
-            "/drift": lambda: self._done(self._drift(about["role"])),
-            "/tally": self._told,
-            "/state": self._state,
-            "/settle": dict,
-        }
-        found = acts[asked.target]()
+        found: Doc = {}
+        match asked.target:
+            case "/reset":
+                self.reset(Stage(**about))
+                gc.collect()
+                gc.freeze()
+            case "/pace":
+                self.pace(**about)
+            case "/drift":
+                self._drift(about["role"])
+            case "/tally":
+                found = self._told()
+            case "/state":
+                found = self._state()
         return Held(costs.STALE if asked.target == "/settle" else 0.0, lambda: _json(200, found))
-
-    def _done(self, nothing: None) -> Doc:
-        gc.collect()
-        gc.freeze()
-        return {}
 
     def _drift(self, name: str) -> None:
         """Change a role behind everybody's back; called again, change it back."""
@@ -286,16 +311,11 @@ class Services:
         deployed = [one for one in self.domain.models.documents.values() if one["model_state"] == "DEPLOYED"]
         return {
             **self._world.count(),
-            "role_mappings": len(self.domain.mappings),
+            "bench_roles": sum(name.startswith(MANIFEST) for name in self.domain.roles),
+            "bench_mappings": sum(name.startswith(MANIFEST) for name in self.domain.mappings),
             "deployed": len(deployed),
             "changed": sum("changed" in one.get("description", "") for one in deployed),
         }
-
-
-def _busy() -> float:
-    """The seconds of processor time that this process took so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _whole(path: str, body: Any, found: Doc) -> Doc:

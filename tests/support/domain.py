@@ -348,7 +348,8 @@ class Domain:
             raise Refused(404, "Failed to find connector")
         group = body.get("model_group_id")
         if group is None:
-            group = next(iter(self.groups.named(body["name"])), None) or self.groups.add({"name": body["name"], "access": "public"})
+            named = self.groups.named(body["name"])
+            group = named[0] if named else self.groups.add({"name": body["name"], "access": "public"})
         elif group not in self.groups.documents:
             raise Refused(500, f"Model Group Response is empty for {group}")
         kept: Doc = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}

@@ -125,9 +125,7 @@ def _shown(source: Any) -> Callable[[Doc], Doc]:
 
     def show(document: Doc) -> Doc:
         return {
-            name: value
-            for name, value in document.items()
-            if (names is None or name in names) and name not in excluded
+            name: value for name, value in document.items() if (names is None or name in names) and name not in excluded
         }
 
     return show
