@@ -122,34 +122,8 @@ class Index:
     def _search(self, name: str, body: Any) -> Doc:
         if name != self.name:
             raise Refused(404, f"no such index [{name}]")
-<<<<<<< HEAD
-        if "bool" in body["query"]:
-            return self._filtered(body)
-        ((field, wanted),) = body["query"]["terms"].items()
-        found = [one for one in self.documents.values() if one.get(field) in wanted]
-        keyed = sorted(((_key(one), one) for one in found), key=lambda pair: pair[0])
-        after = body.get("search_after")
-        if after is not None:
-            keyed = [(key, one) for key, one in keyed if key > tuple(text or "" for text in after)]
-        hits = [{"_source": one, "sort": list(key)} for key, one in keyed[: body["size"]]]
-        return {"hits": {"total": {"value": len(found), "relation": "eq"}, "hits": hits}}
-
-    def _filtered(self, body: Any) -> Doc:
-        """Documents of which every term holds, sorted by one field, a page of them."""
-        terms = [term for one in body["query"]["bool"]["filter"] for term in one["term"].items()]
-        found = [one for one in self.documents.values() if all(one.get(field) == wanted for field, wanted in terms)]
-        ((field, order),) = body["sort"][0].items()
-        found.sort(key=lambda one: str(one[field]), reverse=order == "desc")
-        page = found[body["from"] :][: body["size"]]
-        return {"hits": {"total": {"value": len(found), "relation": "eq"}, "hits": [{"_source": one} for one in page]}}
-
-
-def _key(document: Doc) -> tuple[str, str]:
-    return document.get("manifest") or "", document.get("address") or ""
-=======
         asked = json.dumps([body["query"], body["sort"]])
         if asked not in self._sorted:
             ids = searching.matching(self.documents, body["query"])
             self._sorted[asked] = searching.ordered(self.documents, ids, body["sort"])
         return searching.page(self.documents, self._sorted[asked], body)
->>>>>>> 5a9d683 (Services over HTTP for measuring: the tests' world behind AWS's query protocol and a domain's REST)

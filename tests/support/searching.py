@@ -30,6 +30,8 @@ def page(documents: Mapping[str, Doc], keyed: Sequence[tuple[tuple[Any, ...], st
     if start + size > WINDOW:
         raise Refused(400, f"Result window is too large, from + size must be less than or equal to: [{WINDOW}]")
     if after is not None:
+        if any(falling for _, _, falling in _sorting(body["sort"])):
+            raise Refused(400, "search_after in falling order is not emulated")
         start = bisect_right(keyed, _key(after, body["sort"]), key=itemgetter(0))
     show = _shown(body.get("_source", True))
     hits = [
@@ -58,20 +60,20 @@ def matching(documents: Mapping[str, Doc], query: Mapping[str, Any]) -> list[str
 
 def ordered(documents: Mapping[str, Doc], ids: Iterable[str], ordering: Any) -> list[tuple[tuple[Any, ...], str]]:
     """The ids with the keys they are sorted by."""
-    names = [name for name, _ in _sorting(ordering)]
-    keyed = [(_key([_member(documents[one], one, name) for name in names], ordering), one) for one in ids]
-    return sorted(keyed, key=lambda pair: pair[0])
+    sorting = _sorting(ordering)
+    keyed = [(_key([_member(documents[one], one, name) for name, _, _ in sorting], ordering), one) for one in ids]
+    for place, (_, _, falling) in reversed(list(enumerate(sorting))):
+        keyed.sort(key=lambda pair: pair[0][place], reverse=falling)
+    return keyed
 
 
-def _sorting(ordering: Any) -> list[tuple[str, bool]]:
-    """The fields to sort by, and whether a document without one comes first."""
+def _sorting(ordering: Any) -> list[tuple[str, bool, bool]]:
+    """The fields to sort by, whether a document without one comes first, and whether the greatest comes first."""
     found = []
     for one in ordering if isinstance(ordering, list) else [ordering]:
         ((name, how),) = one.items() if isinstance(one, Mapping) else ((one, "asc"),)
         about = how if isinstance(how, Mapping) else {"order": how}
-        if about.get("order", "asc") != "asc":
-            raise Refused(400, f"sorting by [{name}] the other way round is not emulated")
-        found.append((name, about.get("missing") == "_first"))
+        found.append((name, about.get("missing") == "_first", about.get("order", "asc") == "desc"))
     return found
 
 
@@ -79,7 +81,7 @@ def _key(values: Sequence[Any], ordering: Any) -> tuple[Any, ...]:
     """Values as something that sorts: an absent one first or last."""
     return tuple(
         ((-1 if first else 1) if value in (None, "") else 0, value or "")
-        for value, (_, first) in zip(values, _sorting(ordering), strict=True)
+        for value, (_, first, _) in zip(values, _sorting(ordering), strict=True)
     )
 
 
