@@ -10,7 +10,6 @@ Figures go to `build/bench` until they are published.
 """
 
 import argparse
-import itertools
 import json
 import os
 import platform
@@ -18,7 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("profile", help="where the processor time of a command goes, in all its threads")
     one.add_argument("command", choices=("plan", "apply", "validate"))
     one.add_argument("--chains", type=int, default=1_000)
+    one.add_argument("--at-once", action="store_true", help="the services hold nothing back and have no limits")
     one.set_defaults(act=_profile)
     one = commands.add_parser("publish", help="put the last figures into the documentation")
     one.add_argument("--figures", type=Path, default=FIGURES)
@@ -104,12 +104,17 @@ def _measured(
     if OFFLINE in wanted:
         for one in offline(tool, options.repeat):
             yield "offline", one.json()
-    cases: Iterable[Case] = itertools.chain.from_iterable(
-        growth(tool, sdk, chains, options.repeat, wanted) for chains in options.chains if {*SCENARIOS} & {*wanted}
-    )
-    for case in itertools.chain(cases, [crowded(tool, sdk, options.repeat)] if CROWDED in wanted else []):
+    for case in _cases(tool, sdk, options, wanted):
         _tell(f"{case.scenario}, N = {case.chains:,}: {case.middle.ran.wall:.2f} s")
         yield "cases", case.json()
+
+
+def _cases(tool: Tool, sdk: Sdk, options: argparse.Namespace, wanted: Collection[str]) -> Iterator[Case]:
+    if CROWDED in wanted:
+        yield crowded(tool, sdk, options.repeat)
+    if {*SCENARIOS} & {*wanted}:
+        for chains in options.chains:
+            yield from growth(tool, sdk, chains, options.repeat, wanted)
 
 
 def _keep(section: list[dict[str, Any]], found: dict[str, Any]) -> None:
@@ -139,6 +144,8 @@ def _profile(options: argparse.Namespace) -> None:
             tool.fill(options.chains)
         else:
             tool.reset(options.chains)
+        if options.at_once:
+            services.pace(latency=0.0, limits=False)
         arguments = [options.command, str(path), *(["--yes"] if options.command == "apply" else [])]
         profiled.show(ROOT, Path(folder), arguments, target)
 

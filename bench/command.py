@@ -1,5 +1,6 @@
 """Running a command as a process of its own, and what it took."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _EVERY = 0.25
+_WORK = [{f"key {index}": [index, str(index)] for index in range(100)} for _ in range(100)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,14 @@ def run(tree: Path, folder: Path, arguments: Sequence[str], environment: Mapping
     process.returncode = os.waitstatus_to_exitcode(status)
     peak = max(usage.ru_maxrss / 1_024, watch.end())
     return Ran(process.returncode, wall, usage.ru_utime + usage.ru_stime, peak, _text(out), _text(err))
+
+
+def yardstick() -> float:
+    """The processor seconds that always the same work takes just now: more when the machine's cores are shared."""
+    began = time.process_time()
+    for _ in range(6):
+        json.loads(json.dumps(_WORK, sort_keys=True))
+    return time.process_time() - began
 
 
 def _text(path: Path) -> str:

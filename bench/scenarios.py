@@ -9,7 +9,7 @@ from typing import Any
 from bench import bound, costs
 from bench.bound import Bound, Sdk
 from bench.client import ROOT, Services, environment
-from bench.command import Ran, run
+from bench.command import Ran, run, yardstick
 from bench.workload import KINDS, kinds_of, manifest, number, objects
 
 SCENARIOS = ("first apply", "no-change plan", "drifted plan", "one change")
@@ -25,16 +25,17 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: what it took, what it asked, and what the services took."""
+    """One run: what it took, what it asked, what the services took, and the yardstick before and after it."""
 
     ran: Ran
     tally: Mapping[str, Any]
+    yardstick: float
 
     def json(self) -> dict[str, Any]:
         """The run as the figures have it."""
-        taken = {"wall": self.ran.wall, "cpu": self.ran.cpu, "peak": self.ran.peak}
+        taken = {"wall": self.ran.wall, "cpu": self.ran.cpu, "peak": self.ran.peak, "yardstick": self.yardstick}
         return {
-            **{name: round(value, 3) for name, value in taken.items()},
+            **{name: round(value, 4) for name, value in taken.items()},
             **self.tally["classes"],
             "services": {name: self.tally[name] for name in ("cpu", "security_seconds", "late_seconds", "latest")},
         }
@@ -64,6 +65,7 @@ class Case:
             "wall": round(statistics.median(one.ran.wall for one in self.runs), 3),
             "cpu": round(statistics.median(one.ran.cpu for one in self.runs), 3),
             "peak": round(max(one.ran.peak for one in self.runs), 1),
+            "yardstick": round(statistics.median(one.yardstick for one in self.runs), 4),
             "served": round(statistics.median(one.tally["cpu"] for one in self.runs), 3),
             "requests": dict(self.middle.tally["classes"]),
             "operations": dict(self.middle.tally["operations"]),
@@ -90,13 +92,15 @@ class Tool:
 
     def measure(self, *arguments: str | Path, code: int = 0) -> Measured:
         """Run one command and count what it asks."""
+        before = yardstick()
         self.services.tally()
         ran = self.run(*arguments)
         tally = self.services.tally()
+        yard = (before + yardstick()) / 2
         if ran.code != code:
             said = f"{ran.out[-2_000:]}\n{ran.err[-2_000:]}"
             raise Unexpected(f"`{' '.join(map(str, arguments))}` ended with {ran.code}, not {code}:\n{said}")
-        return Measured(ran, tally)
+        return Measured(ran, tally, yard)
 
     def run(self, *arguments: str | Path) -> Ran:
         """Run one command."""

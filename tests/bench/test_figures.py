@@ -65,7 +65,7 @@ def test_a_first_apply_takes_what_the_services_take() -> None:
 
 def case(scenario: str, chains: int, least: Bound, wall: float) -> dict[str, Any]:
     requests = {"reads": 20, "writes": least.writes, "ledger_reads": 1, "ledger_writes": 4}
-    taken = {"wall": wall, "cpu": wall, "peak": 80.0, "served": 0.1, "commit": "abc"}
+    taken = {"wall": wall, "cpu": wall, "peak": 80.0, "served": 0.1, "yardstick": 0.1}
     return {"scenario": scenario, "chains": chains, "bound": least.json(), "requests": requests, **taken}
 
 
@@ -106,6 +106,6 @@ def test_two_versions_that_take_the_same_have_the_ratio_one() -> None:
     from bench.command import Ran
     from bench.scenarios import Measured
 
-    run = Measured(Ran(0, 2.0, 1.0, 80.0, "", ""), {"classes": {"reads": 3}})
+    run = Measured(Ran(0, 2.0, 1.0, 80.0, "", ""), {"classes": {"reads": 3}}, 0.1)
     said = text(Pair("no-change plan", 10, [run] * 9, [run] * 9))
     assert "ratio 1.000  (between 1.000 and 1.000)" in said
