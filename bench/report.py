@@ -65,8 +65,9 @@ def target_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 def text(figures: Mapping[str, Any]) -> str:
     """The figures for the terminal."""
     made = figures["made"]
+    commits = ", ".join(sorted({one["commit"] for one in (*figures["cases"], *figures["offline"])}))
     lines = [
-        f"{made['commit']}, Python {made['python']}, {made['cores']} cores, load {made['load']}, "
+        f"{commits}: Python {made['python']}, {made['cores']} cores, load {made['load']}, "
         f"{made['latency'] * 1000:.0f} ms a request; in brackets what is needed at least",
         "",
         *_plain(_CASES, list(case_rows(figures))),

@@ -65,7 +65,7 @@ def test_a_first_apply_takes_what_the_services_take() -> None:
 
 def case(scenario: str, chains: int, least: Bound, wall: float) -> dict[str, Any]:
     requests = {"reads": 20, "writes": least.writes, "ledger_reads": 1, "ledger_writes": 4}
-    taken = {"wall": wall, "cpu": wall, "peak": 80.0, "served": 0.1, "yardstick": 0.1}
+    taken = {"wall": wall, "cpu": wall, "peak": 80.0, "served": 0.1, "yardstick": 0.1, "commit": "abc"}
     return {"scenario": scenario, "chains": chains, "bound": least.json(), "requests": requests, **taken}
 
 
@@ -75,7 +75,7 @@ FIGURES: dict[str, Any] = {
         case("first apply", 100, bound.first_apply(SDK, 100), 20.0),
         *(case("no-change plan", chains, bound.plan(SDK, chains), chains / 500) for chains in (1, 100, 1_000)),
     ],
-    "offline": [{"name": "version", "wall": 0.1, "cpu": 0.1, "peak": 20.0, "sdks_loaded": []}],
+    "offline": [{"name": "version", "wall": 0.1, "cpu": 0.1, "peak": 20.0, "sdks_loaded": [], "commit": "abc"}],
 }
 
 
