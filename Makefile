@@ -13,7 +13,7 @@ STAGES := $(filter unit,$(FOUND)) $(filter properties,$(FOUND)) \
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv:
@@ -24,7 +24,7 @@ setup: venv ## Make .venv from the lock file, and see to Java and Maven
 	@scripts/setup-java
 
 .PHONY: test
-test: setup ## Run all tests: unit, properties, sandbox
+test: setup ## Run all tests: unit, properties, bench, sandbox
 	@for stage in $(STAGES); do \
 		echo "test: $$stage"; \
 		if [ $$stage = sandbox ]; then side_by_side="-n 2 --dist loadfile"; else side_by_side=; fi; \
@@ -51,6 +51,14 @@ campaign: setup ## Run the large numbers, hours of them, and print figures; WORL
 .PHONY: demo
 demo: setup ## Show the whole chain on this machine, without an account
 	@scripts/demo
+
+.PHONY: bench
+bench: venv ## Measure the reconciler against local services, and print what is promised (half an hour)
+	@$(BIN)/python -m bench run
+
+.PHONY: bench-compare
+bench-compare: venv ## Measure BASE=<commit> and this checkout in turns
+	@$(BIN)/python -m bench compare $(BASE)
 
 .PHONY: lock
 lock: venv ## Make requirements.lock anew from pyproject.toml

@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import report  # noqa: E402
 from reconciler.canonical.json import Json  # noqa: E402
 from reconciler.errors import CODES  # noqa: E402
 from reconciler.kinds import load_kinds  # noqa: E402
@@ -51,6 +52,7 @@ SAVED_PLAN = "schemas/formats/saved-plan.schema.json"
 _WIDTH = 100
 _ACCOUNT = Place("us-east-1", "123456789012", domain="search-demo")
 _SIGNED = "connectors"
+_FIGURES = "<!-- figures: made by `python -m bench publish` -->"
 
 
 def pages() -> dict[str, str]:
@@ -61,6 +63,7 @@ def pages() -> dict[str, str]:
     made["docs/commands.md"] = _commands()
     made["docs/permissions.md"] = _permissions(kinds)
     made["docs/saved-plans.md"] = _saved_plans()
+    made["docs/performance.md"] = _performance()
     return made
 
 
@@ -267,6 +270,18 @@ def _grants(grants: Grants) -> tuple[str, str]:
     if grants.security_rest:
         opensearch.append("the Security REST API")
     return "<br>".join(f"`{one}`" for one in grants.iam), "<br>".join(opensearch)
+
+
+# figures
+
+
+def _performance() -> str:
+    """The page as it is, with the table of the figures that were published last."""
+    page = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    before, _, rest = page.partition(_FIGURES)
+    _, _, after = rest.partition(_FIGURES)
+    figures = json.loads((ROOT / "docs" / "performance" / "figures.json").read_text("utf-8"))
+    return f"{before}{_FIGURES}\n\n{report.markdown(figures)}\n{_FIGURES}{after}"
 
 
 # error codes

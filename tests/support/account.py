@@ -22,7 +22,7 @@ class Account:
 
     def __init__(self, *, settling: float = 0.0, page: int = 100) -> None:
         self.settling = settling
-        self.page = page
+        self._most = page
         self.roles: dict[str, Doc] = {}
         self._made = 0
 
@@ -30,12 +30,12 @@ class Account:
         """The answer of IAM or STS as boto3 returns it."""
         operations: Mapping[str, Callable[[Mapping[str, Any], float], Doc]] = {
             "CreateRole": self._create,
-            "GetRole": lambda asked, now: {"Role": _shown(self._visible(asked, now), tags=True)},
+            "GetRole": lambda asked, now: {"Role": shown(self._visible(asked, now), tags=True)},
             "UpdateRole": self._update,
             "UpdateAssumeRolePolicy": self._trust,
             "DeleteRole": self._delete,
-            "ListRoles": lambda asked, now: self._page("Roles", asked, now, _shown),
-            "GetAccountAuthorizationDetails": lambda asked, now: self._page("RoleDetailList", asked, now, _detailed),
+            "ListRoles": lambda asked, now: self._listed("Roles", asked, now, shown),
+            "GetAccountAuthorizationDetails": lambda asked, now: self._listed("RoleDetailList", asked, now, detailed),
             "PutRolePolicy": self._put_policy,
             "GetRolePolicy": self._get_policy,
             "DeleteRolePolicy": self._delete_policy,
@@ -66,11 +66,11 @@ class Account:
 
     def has(self, arn: str) -> bool:
         """Whether a role of this ARN exists."""
-        return any(role["Arn"] == arn for role in self.roles.values())
+        return self._of_arn(arn) is not None
 
     def admits(self, arn: str, now: float) -> bool:
         """Whether the role exists, is known everywhere and trusts the caller."""
-        role = next((role for role in self.roles.values() if role["Arn"] == arn), None)
+        role = self._of_arn(arn)
         if role is None or now < role["settled"]:
             return False
         trusted = [
@@ -80,6 +80,18 @@ class Account:
             for principal in _listed(_principals(statement))
         ]
         return bool({CALLER, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", "*"} & set(trusted))
+
+    def page(self, asked: Mapping[str, Any], now: float) -> tuple[list[Doc], Doc]:
+        """The roles of one page of a listing, and what the answer says of further pages."""
+        visible = [role for _, role in sorted(self.roles.items()) if now >= role["settled"]]
+        start = int(asked.get("Marker", 0))
+        end = start + min(self._most, int(asked.get("MaxItems", self._most)))
+        more = {"Marker": str(end)} if end < len(visible) else {}
+        return visible[start:end], {"IsTruncated": bool(more), **more}
+
+    def _of_arn(self, arn: str) -> Doc | None:
+        role = self.roles.get(arn.rpartition("/")[2].casefold())
+        return role if role is not None and role["Arn"] == arn else None
 
     def _role(self, asked: Mapping[str, Any]) -> Doc:
         role = self.roles.get(str(asked["RoleName"]).casefold())
@@ -116,7 +128,7 @@ class Account:
             "settled": now + self.settling,
         }
         self.roles[name.casefold()] = role
-        return {"Role": _shown(role)}
+        return {"Role": shown(role)}
 
     def _update(self, asked: Mapping[str, Any], now: float) -> Doc:
         role = self._role(asked)
@@ -150,12 +162,9 @@ class Account:
         del self.roles[role["RoleName"].casefold()]
         return {}
 
-    def _page(self, key: str, asked: Mapping[str, Any], now: float, show: Callable[[Doc], Doc]) -> Doc:
-        visible = [role for _, role in sorted(self.roles.items()) if now >= role["settled"]]
-        start = int(asked.get("Marker", 0))
-        end = start + min(self.page, int(asked.get("MaxItems", self.page)))
-        more = {"Marker": str(end)} if end < len(visible) else {}
-        return {key: [show(role) for role in visible[start:end]], "IsTruncated": bool(more), **more}
+    def _listed(self, key: str, asked: Mapping[str, Any], now: float, show: Callable[[Doc], Doc]) -> Doc:
+        roles, more = self.page(asked, now)
+        return {key: [show(role) for role in roles], **more}
 
     def _put_policy(self, asked: Mapping[str, Any], now: float) -> Doc:
         self._role(asked)["policies"][asked["PolicyName"]] = _policy(asked["PolicyDocument"])
@@ -223,16 +232,16 @@ class Account:
         return {}
 
 
-def _shown(role: Doc, *, tags: bool = False) -> Doc:
+def shown(role: Doc, *, tags: bool = False) -> Doc:
     """A role as CreateRole, GetRole and ListRoles show it; listings have neither tags nor boundary."""
-    shown: Doc = {key: role[key] for key in ("RoleName", "RoleId", "Arn", "Path", "MaxSessionDuration")}
-    shown["AssumeRolePolicyDocument"] = role["trust"]
+    about: Doc = {key: role[key] for key in ("RoleName", "RoleId", "Arn", "Path", "MaxSessionDuration")}
+    about["AssumeRolePolicyDocument"] = role["trust"]
     if role["Description"]:
-        shown["Description"] = role["Description"]
-    return {**shown, **_marked(role)} if tags else shown
+        about["Description"] = role["Description"]
+    return {**about, **_marked(role)} if tags else about
 
 
-def _detailed(role: Doc) -> Doc:
+def detailed(role: Doc) -> Doc:
     """A role in GetAccountAuthorizationDetails: its policies and tags, without description and session length."""
     return {
         **{key: role[key] for key in ("RoleName", "RoleId", "Arn", "Path")},

@@ -3,13 +3,14 @@
 https://docs.opensearch.org/latest/ml-commons-plugin/api/index/
 """
 
-import copy
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support import searching
 from tests.support.refusal import Doc, Refused
 
 PREFIX = "plugins.ml_commons."
@@ -62,6 +63,7 @@ class Collection:
         self._prefix = prefix
         self._delays = delays
         self._stale: dict[str, tuple[Doc, float]] = {}
+        self._names: defaultdict[str, list[str]] = defaultdict(list)
         self._made = 0
 
     def add(self, document: Doc) -> str:
@@ -70,7 +72,12 @@ class Collection:
         self._made += 1
         one = f"{self._prefix}{self._made:04d}"
         self.documents[one] = document
+        self._names[document["name"]].append(one)
         return one
+
+    def named(self, name: str) -> list[str]:
+        """The ids of the documents that have a name now."""
+        return [one for one in self._names[name] if one in self.documents and self.documents[one]["name"] == name]
 
     def update(self, one: str, changes: Doc, now: float) -> None:
         """Change a document; searches show the old one for a while."""
@@ -80,6 +87,8 @@ class Collection:
         if self._delays.search:
             self._stale[one] = (before, now + self._delays.search)
         self.documents[one] = {**self.documents[one], **changes}
+        if one not in self._names[self.documents[one]["name"]]:
+            self._names[self.documents[one]["name"]].append(one)
 
     def searched(self, now: float) -> dict[str, Doc]:
         """The documents as a search shows them now."""
@@ -169,7 +178,7 @@ class Domain:
         if method == "GET":
             return objects
         # All operations or none of them. Removing what is not there is nothing.
-        after: dict[str, Doc] = copy.deepcopy(objects)
+        after = dict(objects)
         for one in body:
             name, *rest = [part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]]
             if after.get(name, {}).get("reserved"):
@@ -329,8 +338,8 @@ class Domain:
         self.groups.update(one, _group(body), now)
 
     def _unused_name(self, name: str, besides: str) -> None:
-        for one, group in self.groups.documents.items():
-            if group["name"] == name and one != besides:
+        for one in self.groups.named(name):
+            if one != besides:
                 raise Refused(400, f"The name you provided is already being used by a model group with ID: {one}.")
 
     def _register_model(self, body: Doc, *, deploy: bool, now: float) -> Doc:
@@ -339,8 +348,8 @@ class Domain:
             raise Refused(404, "Failed to find connector")
         group = body.get("model_group_id")
         if group is None:
-            named = (one for one, found in self.groups.documents.items() if found["name"] == body["name"])
-            group = next(named, None) or self.groups.add({"name": body["name"], "access": "public"})
+            named = self.groups.named(body["name"])
+            group = named[0] if named else self.groups.add({"name": body["name"], "access": "public"})
         elif group not in self.groups.documents:
             raise Refused(500, f"Model Group Response is empty for {group}")
         kept: Doc = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
@@ -389,7 +398,7 @@ class Domain:
         return {"inference_results": [{"output": [output], "status_code": 200}]}
 
     def _take_task(self) -> None:
-        if sum(model["model_state"] == "DEPLOYING" for model in self.models.documents.values()) >= _TASKS:
+        if len({one for _, one, _ in self._due}) >= _TASKS:
             raise Refused(500, "exceed max running task limit")
 
     def _start(self, one: str, now: float) -> None:
@@ -471,20 +480,10 @@ def _public(document: Doc) -> Doc:
 
 
 def _found(documents: Mapping[str, Doc], body: Any) -> Doc:
-    if body is None:
-        raise Refused(400, "request body or source parameter is required")
-    hits = [
-        {"_id": one, "_source": _public(document)}
-        for one, document in documents.items()
-        if any(_matches(clause, one, document) for clause in body["query"]["bool"]["should"])
-    ]
-    return {"hits": {"total": {"value": len(hits), "relation": "eq"}, "hits": hits[: body["size"]]}}
-
-
-def _matches(clause: Doc, one: str, document: Doc) -> bool:
-    if "ids" in clause:
-        return one in clause["ids"]["values"]
-    return document["name"] in clause["terms"]["name.keyword"]
+    found = searching.found(documents, body)
+    for hit in found["hits"]["hits"]:
+        hit["_source"] = _public(hit["_source"])
+    return found
 
 
 def _text(value: Any) -> str:

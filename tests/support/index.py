@@ -1,9 +1,11 @@
 """One OpenSearch index in memory, as far as the ledger asks of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from tests.support import searching
 from tests.support.refusal import Doc, Refused
 
 
@@ -15,6 +17,7 @@ class Index:
         self.documents: dict[str, Doc] = {}
         self._fields: Mapping[str, Mapping[str, Any]] = {}
         self._numbers: dict[str, int] = {}
+        self._sorted: dict[str, list[tuple[tuple[Any, ...], str]]] = {}  # by what was asked, until the next write
         self._made = 0
         self._fences: dict[str, int] = {}  # of documents that are gone, too
 
@@ -85,6 +88,7 @@ class Index:
         return {"_id": one, "_seq_no": self._numbers[one], "_primary_term": 1, "_source": self.documents[one]}
 
     def _write(self, about: Doc, document: Doc | None) -> Doc:
+        self._sorted.clear()
         if about["_index"] != self.name:
             error = {"type": "index_not_found_exception", "reason": f"no such index [{about['_index']}]"}
             return {"_id": about.get("_id"), "status": 404, "error": error}
@@ -118,26 +122,8 @@ class Index:
     def _search(self, name: str, body: Any) -> Doc:
         if name != self.name:
             raise Refused(404, f"no such index [{name}]")
-        if "bool" in body["query"]:
-            return self._filtered(body)
-        ((field, wanted),) = body["query"]["terms"].items()
-        found = [one for one in self.documents.values() if one.get(field) in wanted]
-        keyed = sorted(((_key(one), one) for one in found), key=lambda pair: pair[0])
-        after = body.get("search_after")
-        if after is not None:
-            keyed = [(key, one) for key, one in keyed if key > tuple(text or "" for text in after)]
-        hits = [{"_source": one, "sort": list(key)} for key, one in keyed[: body["size"]]]
-        return {"hits": {"total": {"value": len(found), "relation": "eq"}, "hits": hits}}
-
-    def _filtered(self, body: Any) -> Doc:
-        """Documents of which every term holds, sorted by one field, a page of them."""
-        terms = [term for one in body["query"]["bool"]["filter"] for term in one["term"].items()]
-        found = [one for one in self.documents.values() if all(one.get(field) == wanted for field, wanted in terms)]
-        ((field, order),) = body["sort"][0].items()
-        found.sort(key=lambda one: str(one[field]), reverse=order == "desc")
-        page = found[body["from"] :][: body["size"]]
-        return {"hits": {"total": {"value": len(found), "relation": "eq"}, "hits": [{"_source": one} for one in page]}}
-
-
-def _key(document: Doc) -> tuple[str, str]:
-    return document.get("manifest") or "", document.get("address") or ""
+        asked = json.dumps([body["query"], body["sort"]])
+        if asked not in self._sorted:
+            ids = searching.matching(self.documents, body["query"])
+            self._sorted[asked] = searching.ordered(self.documents, ids, body["sort"])
+        return searching.page(self.documents, self._sorted[asked], body)
