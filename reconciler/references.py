@@ -1,14 +1,14 @@
 """References between objects: which there are, what they are worth, and the order they ask for."""
 
 import graphlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TypeAlias
 
 from reconciler.errors import Position, Problem
-from reconciler.manifest.templates import Reference, Template, Value, references
-from reconciler.model.kind import Kind, Place
+from reconciler.manifest.templates import SCALARS, Reference, Template, Value, references
+from reconciler.model.kind import Kind, Place, Siblings
 from reconciler.model.objects import Address, Desired
 
 Lookup: TypeAlias = Callable[[Reference], str | None]
@@ -23,15 +23,15 @@ Graph: TypeAlias = Mapping[Address, frozenset[Address]]
 
 def resolve(value: Value, lookup: Lookup) -> Value:
     """`value` with every known reference replaced by its value. What is not known stays as it is."""
+    if isinstance(value, SCALARS):
+        return value
     if isinstance(value, Template):
         parts = [part if isinstance(part, str) else _known(part, lookup) for part in value.parts]
         texts = [part for part in parts if isinstance(part, str)]
         return "".join(texts) if len(texts) == len(parts) else Template(tuple(parts))
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {key: resolve(member, lookup) for key, member in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [resolve(member, lookup) for member in value]
-    return value
+    return [resolve(member, lookup) for member in value]
 
 
 def _known(reference: Reference, lookup: Lookup) -> str | Reference:
@@ -62,14 +62,13 @@ def graph(
         address: replace(one, fields={name: resolve(value, lookup) for name, value in one.fields.items()})
         for address, one in desired.items()
     }
-    everything: dict[str, list[Desired]] = {}
-    for address, one in known.items():
-        everything.setdefault(address.kind, []).append(one)
+    everything = Siblings(known.values())
     edges: dict[Address, frozenset[Address]] = {}
     for address, one in desired.items():
         named = {Address(r.namespace, r.name) for _, r in references(one.fields) if r.namespace in kinds}
         ruled = set(kinds[address.kind].depends_on(known[address], everything))
-        edges[address] = frozenset((named | ruled | one.depends_on) & desired.keys()) - {address}
+        needed = named | ruled | one.depends_on
+        edges[address] = frozenset(other for other in needed if other in desired and other != address)
     return edges
 
 
@@ -109,7 +108,7 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
             if reference.namespace in kinds:
                 where = locate(address, path, reference)
                 found += _unknown(reference, address, str(path[0]), desired, kinds, where)
-        for needed in sorted(one.depends_on - desired.keys()):
+        for needed in sorted(other for other in one.depends_on if other not in desired):
             found.append(
                 Problem(
                     "unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address)

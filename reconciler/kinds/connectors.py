@@ -12,7 +12,7 @@ from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, assumed, picked, sent
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
-from reconciler.model.kind import Fault, Grants, Made, Work
+from reconciler.model.kind import Fault, Grants, Made, Siblings, Work
 from reconciler.model.objects import Address, Desired
 from reconciler.model.request import Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
@@ -138,14 +138,13 @@ class Connectors(MlKind):
         signer = fields.get("sign_as")
         return (signer,) if isinstance(signer, str) else ()
 
-    def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
+    def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
         """The settings that trust its endpoint, and the mappings that admit the role it is signed as."""
-        signer = desired.fields.get("sign_as")
-        for settings in everything.get("cluster_settings", ()):
+        for settings in others.of("cluster_settings"):
             yield settings.address
-        for mapping in everything.get("role_mappings", ()):
-            members = mapping.fields.get("backend_roles")
-            if signer is not None and isinstance(members, list | tuple) and signer in members:
+        signer = desired.fields.get("sign_as")
+        if signer is not None:
+            for mapping in others.listing("role_mappings", "backend_roles", str(signer)):
                 yield mapping.address
 
 

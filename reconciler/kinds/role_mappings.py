@@ -10,7 +10,7 @@ from typing import TypeAlias
 from reconciler.canonical.json import Json
 from reconciler.kinds._security import guard, listing, patch, pointer
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Siblings, Work
 from reconciler.model.membership import Membership, entries
 from reconciler.model.objects import Address, Desired, Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, ServiceFailure
@@ -70,7 +70,7 @@ class RoleMappings(Kind):
                 elif name == "users" and _ROLE.match(entry):
                     yield Fault("wrong-value", path, "an IAM role is not a user", "write it under `backend_roles`")
 
-    def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
+    def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
         """The role itself, where the manifest declares it."""
         yield Address("security_roles", desired.address.name)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from types import NoneType
 from typing import TypeAlias
 
 from reconciler.canonical.json import Scalar
@@ -137,16 +138,22 @@ def parse(text: str, kinds: Mapping[str, Sequence[str]]) -> str | Template:
     return Template((*parts, literal) if literal else tuple(parts))
 
 
+SCALARS = (str, int, float, NoneType)
+"""What holds no other value. Asked for first: nearly all values do not, and it is quick to tell."""
+
+
 def references(value: Value) -> Iterator[tuple[tuple[str | int, ...], Reference]]:
     """Every reference inside `value`, with the path of the string it stands in."""
+    if isinstance(value, SCALARS):
+        return
     if isinstance(value, Template):
         for reference in value.references:
             yield (), reference
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict | Mapping):
         for key, member in value.items():
             for path, reference in references(member):
                 yield (key, *path), reference
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    else:
         for index, item in enumerate(value):
             for path, reference in references(item):
                 yield (index, *path), reference

@@ -130,6 +130,29 @@ class Fault:
     hint: str = ""
 
 
+class Siblings:
+    """The objects of a manifest, by kind, and by what their lists name."""
+
+    def __init__(self, desired: Iterable[Desired]) -> None:
+        self._kinds: dict[str, list[Desired]] = {}
+        self._listing: dict[tuple[str, str], dict[str, list[Desired]]] = {}
+        for one in desired:
+            self._kinds.setdefault(one.address.kind, []).append(one)
+
+    def of(self, kind: str) -> Sequence[Desired]:
+        """All objects of a kind."""
+        return self._kinds.get(kind, ())
+
+    def listing(self, kind: str, field: str, entry: str) -> Sequence[Desired]:
+        """The objects of a kind that name `entry` in the list `field`."""
+        if (kind, field) not in self._listing:
+            found = self._listing[kind, field] = {}
+            for one in self.of(kind):
+                for listed in entries(one.fields.get(field)):
+                    found.setdefault(listed, []).append(one)
+        return self._listing[kind, field].get(entry, ())
+
+
 class Kind(ABC):
     """One kind of object. A kind yields requests and never sends them; it holds no state."""
 
@@ -213,8 +236,8 @@ class Kind(ABC):
         """The ARNs of the roles that an object with these fields is written as, instead of as the caller."""
         return ()
 
-    def depends_on(self, desired: Desired, everything: Mapping[str, Sequence[Desired]]) -> Iterable[Address]:
-        """What `desired` needs that its references do not say. `everything` are the manifest's objects by kind."""
+    def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
+        """What `desired` needs that its references do not say. `others` are all objects of the manifest."""
         return ()
 
     def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json] | None:

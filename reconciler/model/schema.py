@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json, canonical_text
-from reconciler.manifest.templates import Template, Value
+from reconciler.manifest.templates import SCALARS, Template, Value
 
 _NOTHING: Mapping[str, Json] = {}
 
@@ -206,13 +206,13 @@ class Schema:
 
 def is_known(value: Value) -> TypeGuard[Json]:
     """Whether `value` is plain JSON: no template stands anywhere inside it."""
+    if isinstance(value, SCALARS):
+        return True
     if isinstance(value, Template):
         return False
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return all(is_known(member) for member in value.values())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return all(is_known(member) for member in value)
-    return True
+    return all(is_known(member) for member in value)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -31,7 +31,7 @@ from reconciler.kinds import load_kinds
 from reconciler.manifest.schema import load_schemas
 from reconciler.manifest.templates import Template, Value, parse
 from reconciler.model.change import FieldChange
-from reconciler.model.kind import Kind, Made, Place, Reading, Work
+from reconciler.model.kind import Kind, Made, Place, Reading, Siblings, Work
 from reconciler.model.objects import Address, Desired, Live, Row, Sought
 from reconciler.model.request import Answer, Repeat, Request, ServiceFailure
 from reconciler.model.steps import Call, Failed, NeverHappened, Pause, Reply, Steps
@@ -88,8 +88,8 @@ def test_a_connector_comes_after_what_trusts_its_endpoint_and_admits_its_signer(
         another: Desired(another, {"backend_roles": [other]}),
         connector: Desired(connector, {"sign_as": signer}),
     }
-    kinds = {kind: [one for one in everything.values() if one.address.kind == kind] for kind in KINDS}
-    assert set(KINDS["connectors"].depends_on(everything[connector], kinds)) == {settings, admits}
+    others = Siblings(everything.values())
+    assert set(KINDS["connectors"].depends_on(everything[connector], others)) == {settings, admits}
 
 
 def test_settings_go_back_to_what_somebody_had_set_and_lists_to_what_they_were() -> None:
