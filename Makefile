@@ -24,20 +24,21 @@ setup: venv ## Make .venv from the lock file, and see to Java and Maven
 	@scripts/setup-java
 
 .PHONY: test
-test: setup ## Run all tests: unit, properties, bench, sandbox
+test: setup ## Run all tests: unit, properties, commands, sandbox
 	@for stage in $(STAGES); do \
 		echo "test: $$stage"; \
-		if [ $$stage = sandbox ]; then side_by_side="-n 2 --dist loadfile"; else side_by_side=; fi; \
-		$(BIN)/python -m pytest -q $$side_by_side tests/$$stage; \
+		case $$stage in \
+			sandbox) $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/sandbox ;; \
+			*) scripts/each-test-alone tests/$$stage ;; \
+		esac; \
 	done
 
 .PHONY: check
-check: venv ## Lint, check format, types and imports, and run each test file alone
+check: venv ## Lint, check format, types and imports
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@scripts/each-test-alone tests/unit tests/properties
 
 .PHONY: faults
 faults: venv ## Inject every class of fault at every request of an apply, and count what came of it

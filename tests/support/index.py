@@ -122,7 +122,7 @@ class Index:
     def _search(self, name: str, body: Any) -> Doc:
         if name != self.name:
             raise Refused(404, f"no such index [{name}]")
-        asked = json.dumps([body["query"], body["sort"]])
+        asked = json.dumps([body["query"], body["sort"], len(self.documents)])  # tests take documents out themselves
         if asked not in self._sorted:
             ids = searching.matching(self.documents, body["query"])
             self._sorted[asked] = searching.ordered(self.documents, ids, body["sort"])
