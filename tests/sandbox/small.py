@@ -110,7 +110,6 @@ def is_well(bed: Bed, path: Path, others: Sequence[str] = ()) -> None:
     assert everything(bed) == [sorted(["one", *others]), ["one"], sorted(["one", *others])]
     assert members(bed) == sorted(["somebody", *others])
     assert [row["address"] for row in rows(bed) if row["intent"]] == []
-    assert not is_locked(bed, "one")
     planned = json.loads(run(bed, "plan", path, "--json").out)
     assert {tuple(change["change"]["actions"]) for change in planned["resource_changes"]} == {("no-op",)}
 

@@ -63,6 +63,7 @@ def test_what_has_written_goes_on_and_nothing_else_is_begun(bed: Bed, tmp_path: 
     assert not is_locked(bed, "one")
     lifecycle.mend(bed.name)
     ends_well(bed, path)
+    assert not is_locked(bed, "one")
 
 
 def test_the_report_as_json(bed: Bed, tmp_path: Path) -> None:

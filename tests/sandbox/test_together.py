@@ -23,7 +23,7 @@ def test_two_applies_of_one_manifest_make_everything_once(self_managed: Bed, tmp
     path = manifest(tmp_path, "one", "somebody")
     both = [start(self_managed, "apply", path, "--yes", "--lock-timeout", "120") for _ in range(2)]
     results = [one.end() for one in both]
-    assert [one.code for one in results] == [0, 0], results
+    assert [one.code for one in results] == [0, 0], "\n".join(one.all for one in results)
     assert everything(self_managed) == [["one"]] * 3
     assert not is_locked(self_managed, "one")
 
@@ -33,7 +33,7 @@ def test_two_applies_of_one_manifest_make_everything_once(self_managed: Bed, tmp
 def test_two_manifests_share_a_mapping(self_managed: Bed, tmp_path: Path, _: int) -> None:
     paths = {name: manifest(tmp_path, name, user) for name, user in (("one", "ann"), ("two", "bob"))}
     results = [one.end() for one in [start(self_managed, "apply", path, "--yes") for path in paths.values()]]
-    assert [one.code for one in results] == [0, 0], results
+    assert [one.code for one in results] == [0, 0], "\n".join(one.all for one in results)
     assert members(self_managed) == ["ann", "bob"]
     assert run(self_managed, "destroy", paths["one"], "--yes").code == 0
     assert members(self_managed) == ["bob"]

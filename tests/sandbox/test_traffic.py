@@ -79,13 +79,14 @@ class Traffic:
                     self.answers.append(0)
 
 
-def ours(domain: Domain, kind: str) -> list[dict[str, Any]]:
-    """The test's own objects of a kind."""
+def ours(domain: Domain, kind: str) -> dict[str, Any]:
+    """The test's own objects of a kind, by id."""
     body = {"query": {"term": {"name.keyword": "reconciler-test-chat"}}}
     with domain.client() as client:
         url = f"{domain.env['OPENSEARCH_URL']}/_plugins/_ml/{kind}/_search"
         answer = client.post(url, json=body, auth=domain.master)
-    return list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
+    found = answer.json()["hits"]["hits"] if answer.status_code == 200 else []
+    return {hit["_id"]: hit["_source"] for hit in found}
 
 
 @pytest.fixture(params=["sandbox", "endpoint"])
@@ -104,16 +105,16 @@ def test_no_prediction_fails_while_the_connector_changes(domain: Domain, tmp_pat
     path.write_text(MANIFEST % "key")
     first = run(domain, "apply", path, "--yes", env=env)
     assert first.code == 0, first.all
-    (model,) = [hit["_id"] for hit in ours(domain, "models")]
+    (model,) = ours(domain, "models")
     reasoner = ["--var", "model=deepseek-reasoner"]
     moved = [*reasoner, "--var", "path=/chat/completions"]
-    seen = {hit["_id"] for hit in ours(domain, "connectors")}
+    seen = set(ours(domain, "connectors"))
     with Traffic(domain, model) as traffic:
         for name, options in (("key", reasoner), ("key", moved), ("other", moved)):
             path.write_text(MANIFEST % name)
             changed = run(domain, "apply", path, "--yes", *options, env=env)
             assert changed.code == 0, changed.all
-            (now,) = [hit["_id"] for hit in ours(domain, "connectors")]
+            (now,) = ours(domain, "connectors")
             assert now not in seen
             seen.add(now)
         path.write_text(MANIFEST % "wrong")
@@ -123,11 +124,11 @@ def test_no_prediction_fails_while_the_connector_changes(domain: Domain, tmp_pat
         assert "error[not-proved]" in refused.all
         assert "wrong-key-of-nobody" not in refused.all
         assert ours(domain, "connectors") == before
-    assert [hit["_id"] for hit in ours(domain, "models")] == [model]
+    assert list(ours(domain, "models")) == [model]
     assert len(traffic.answers) > 3 * CLIENTS
     assert {status for status in traffic.answers if status != 200} == set()
     assert run(domain, "destroy", path, "--yes", *moved, env=env).code == 0
-    assert ours(domain, "models") == ours(domain, "connectors") == []
+    assert ours(domain, "models") == ours(domain, "connectors") == {}
 
 
 def test_a_connector_told_to_be_edited_in_place_keeps_its_id(self_managed: Bed, tmp_path: Path) -> None:

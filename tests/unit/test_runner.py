@@ -85,6 +85,7 @@ THROTTLED = refused(400, "Rate exceeded", "Throttling")
         (WRITE, refused(504)),
         (MAKE, REFUSED),
         (MAKE, refused(429)),
+        (MAKE, refused(503, "all shards failed")),
         (MAKE, refused(500, "exceed max running task limit")),
         (CREATE_ROLE, refused(409, "Request was rejected", "ConcurrentModification")),
         (CREATE_ROLE, THROTTLED),
