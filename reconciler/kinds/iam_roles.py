@@ -23,8 +23,8 @@ MARK = "reconciler:manifest"
 
 _GONE = frozenset({"NoSuchEntity"})
 _ONE_BY_ONE = 1
-"""How many roles are asked for by name, in four requests each; listing costs two, and more by every thousand roles that an
-account has, each of which takes the SDK longer than a request."""
+"""How many roles are asked for by name, in four requests each. Listing costs two, and more by every thousand roles that
+an account has, each of which takes the SDK longer than a request."""
 
 _ATTACHED = 10
 _INLINE = 10_240

@@ -143,8 +143,8 @@ def test_a_connector_told_to_be_edited_in_place_keeps_its_id(self_managed: Bed, 
     changed = run(self_managed, "apply", path, "--yes", "--var", "model=deepseek-reasoner")
     assert changed.code == 0, changed.all
     assert "edited in place" in changed.all
-    (connector,) = hits(self_managed, "/_plugins/_ml/connectors")
-    assert [connector["_id"]] == before
-    assert connector["_source"]["parameters"]["model"] == "deepseek-reasoner"
+    assert [hit["_id"] for hit in hits(self_managed, "/_plugins/_ml/connectors")] == before
+    connector = self_managed.ask("GET", f"/_plugins/_ml/connectors/{before[0]}", by=self_managed.master)
+    assert connector.json()["parameters"]["model"] == "deepseek-reasoner"
     (after,) = hits(self_managed, "/_plugins/_ml/models")
     assert (after["_id"], after["_source"]["model_state"]) == (model, "DEPLOYED")
