@@ -28,7 +28,7 @@ from reconciler.model.objects import Address
 from reconciler.model.request import Request, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
 from reconciler.plan import saved as saved_plans
-from reconciler.plan.decide import decide
+from reconciler.plan.freshness import decided
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.secrets import to_read
@@ -212,12 +212,12 @@ def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan
     try:
         context = introduce(session.reader, question)
         seen = survey(session.reader, question, context, subject.desired)
+        return decided(session.reader, seen, subject.permissions)
     except _SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
         raise ReconcilerError(
             diagnosis.problems(error, diagnosis.Scene(caller=caller, endpoint=_endpoint(subject.manifest)))
         ) from error
-    return decide(seen, subject.permissions)
 
 
 def _endpoint(manifest: Manifest) -> str:

@@ -26,6 +26,8 @@ class MlKind(Kind):
     A search leaves out what the caller may not see, so an id that it does not show is asked for by itself.
     """
 
+    lags = True
+
     collection: ClassVar[str]
 
     hiding: ClassVar[str]

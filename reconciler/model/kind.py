@@ -162,6 +162,9 @@ class Kind(ABC):
     one_at_a_time: ClassVar[bool] = False
     """Whether its objects share a value that is read, changed and written as a whole, so that two must not meet."""
 
+    lags: ClassVar[bool] = False
+    """Whether `read` may show an object as it was a moment ago, which `look` by its id never does."""
+
     at_once: ClassVar[int] = 0
     """How many of its objects may be worked on at the same time; 0 is as many as there are."""
 

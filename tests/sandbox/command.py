@@ -118,8 +118,13 @@ def caller(bed: Bed) -> Any:
 
 
 def hits(bed: Bed, path: str) -> list[dict[str, Any]]:
+    """What there is in a collection. ML Commons' objects are as they are now, which a search does not show at once."""
     answer = bed.ask("GET", f"{path}/_search", by=caller(bed), content={"query": {"match_all": {}}, "size": 100})
-    return list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
+    found = list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
+    if not path.startswith("/_plugins/_ml"):
+        return found
+    now = [(hit["_id"], bed.ask("GET", f"{path}/{hit['_id']}", by=caller(bed))) for hit in found]
+    return [{"_id": one, "_source": shown.json()} for one, shown in now if shown.status_code == 200]
 
 
 def left_overs(bed: Bed) -> list[str]:

@@ -31,7 +31,8 @@ from reconciler.manifest.templates import Value, parse
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind
 from reconciler.model.objects import Address, Desired
-from reconciler.plan.decide import Permissions, decide
+from reconciler.plan.decide import Permissions
+from reconciler.plan.freshness import decided
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import Secrets, to_read
 from reconciler.plan.settle import settled
@@ -204,7 +205,7 @@ class Bench:
         declared = manifest(self.name, verify=self.queries, moved=self.moved)
         question = Question(declared, kinds(), "us-east-1", self._vault())
         context = introduce(runner, question)
-        return decide(survey(runner, question, context, desired(sections)), permissions)
+        return decided(runner, survey(runner, question, context, desired(sections)), permissions)
 
 
 def actions(plan: Plan) -> dict[str, Action]:
