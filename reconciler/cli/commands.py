@@ -28,12 +28,12 @@ from reconciler.model.objects import Address
 from reconciler.model.request import Request, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
 from reconciler.plan import saved as saved_plans
-from reconciler.plan.freshness import decided
+from reconciler.plan.looking import planned
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.secrets import to_read
 from reconciler.plan.settle import settled
-from reconciler.plan.survey import Question, introduce, survey
+from reconciler.plan.survey import Question, introduce
 from reconciler.redaction import Redaction
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
@@ -211,8 +211,7 @@ def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan
     context: Context | None = None
     try:
         context = introduce(session.reader, question)
-        seen = survey(session.reader, question, context, subject.desired)
-        return decided(session.reader, seen, subject.permissions)
+        return planned(session.reader, question, context, subject.desired, subject.permissions)
     except _SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
         raise ReconcilerError(

@@ -27,6 +27,7 @@ class MlKind(Kind):
     """
 
     lags = True
+    hides = True
 
     collection: ClassVar[str]
 

@@ -165,6 +165,9 @@ class Kind(ABC):
     lags: ClassVar[bool] = False
     """Whether `read` may show an object as it was a moment ago, which `look` by its id never does."""
 
+    hides: ClassVar[bool] = False
+    """Whether the service may hide its objects from those who do not see all."""
+
     at_once: ClassVar[int] = 0
     """How many of its objects may be worked on at the same time; 0 is as many as there are."""
 

@@ -59,10 +59,15 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     back = _removal_edges(removals, context.ledger.rows.values())
     removed = [removals[address] for address in ordered(back) if address in removals]
     plan = Plan(context, (*changes, *removed), {**edges, **back}, decision.problems, survey.objects)
-    found = [*plan.problems, *missing_grants(plan, survey.mapped), *hidden(plan, survey.readings)]
+    return checked(plan, survey, permissions)
+
+
+def checked(plan: Plan, survey: Survey, permissions: Permissions) -> Plan:
+    """The plan with what stands in the way of it as a whole, by what its context knows of the caller."""
+    found = [*missing_grants(plan, survey.mapped), *hidden(plan, survey.readings)]
     found += [] if permissions.max_deletes is None else too_many_deletes(plan, permissions.max_deletes)
     found += [] if permissions.allow_lockout else lockout(plan)
-    return replace(plan, problems=found)
+    return replace(plan, obstacles=found)
 
 
 def _with_move(change: Change) -> Change:

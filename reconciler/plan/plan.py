@@ -54,15 +54,22 @@ class Context:
 class Plan:
     """All changes in the order they are made, no-ops included, and the problems that were found.
 
-    `graph` has, for each changed address, what must be done before it (for removals: the other way round).
-    `objects` is the number of live objects read.
+    `complaints` are about single objects, `obstacles` about the plan as a whole. `graph` has, for each changed
+    address, what must be done before it (for removals: the other way round). `objects` is the number of live objects
+    read.
     """
 
     context: Context
     changes: Sequence[Change]
     graph: Graph
-    problems: Sequence[Problem] = ()
+    complaints: Sequence[Problem] = ()
     objects: int = 0
+    obstacles: Sequence[Problem] = ()
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """All problems that were found."""
+        return [*self.complaints, *self.obstacles]
 
     @property
     def errored(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
@@ -22,6 +23,7 @@ from reconciler.plan.secrets import Secrets, secrets_of
 from reconciler.references import place_value, resolve
 from reconciler.runner import Flow, Runner
 
+T = TypeVar("T")
 _MAPPED = "mapped"  # among what is read; no kind is called so
 _ADMIN = "all_access"  # the security role that ML Commons hides nothing from
 
@@ -80,29 +82,35 @@ def desired_objects(manifest: Manifest, kinds: Mapping[str, Kind]) -> dict[Addre
 
 
 def introduce(runner: Runner, question: Question) -> Context:
-    """Who calls, what answers, and what the ledger says: one round of requests, side by side."""
+    """Who calls, what answers, and what the ledger says: one round of requests, side by side.
+
+    Who the caller is to the Security plugin is left for `acquainted`.
+    """
     target = question.manifest.target
     flows: list[Flow[str, object]] = []
     if target.aws is not None:
         flows.append(Flow("caller", _caller()))
     if target.opensearch is not None:
-        flows += [Flow("cluster", find_cluster()), Flow("user", _user())]
+        flows.append(Flow("cluster", find_cluster()))
     flows.append(Flow("ledger", read_ledger(question.manifest, question.kinds)))
-    outcomes = runner.run_all(flows)
-    failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
-    if failed:
-        raise failed[0]
-    seen = {key: outcome.result for key, outcome in outcomes.items()}
+    seen = _results(runner, flows)
     caller, cluster, found = seen.get("caller", Caller()), seen.get("cluster", Cluster()), seen["ledger"]
     assert isinstance(caller, Caller)
     assert isinstance(cluster, Cluster)
     assert isinstance(found, Ledger)
-    user = seen.get("user", Caller())
-    assert isinstance(user, Caller)
-    caller = replace(caller, user=user.user, roles=user.roles, backend_roles=user.backend_roles)
     place = _place(question, caller)
     _guard(question.manifest, caller, cluster, found)
     return Context(question.manifest, question.kinds, place, caller, cluster, found)
+
+
+def acquainted(runner: Runner, context: Context) -> Context:
+    """The context with what the Security plugin knows of the caller: its name, its roles, what it is shown."""
+    if context.manifest.target.opensearch is None:
+        return context
+    user = runner.run(_user())
+    caller = replace(context.caller, user=user.user, roles=user.roles, backend_roles=user.backend_roles)
+    sees_all = not caller.user or _ADMIN in caller.roles
+    return replace(context, caller=caller, place=replace(context.place, sees_all=sees_all))
 
 
 def survey(runner: Runner, question: Question, context: Context, desired: Mapping[Address, Desired]) -> Survey:
@@ -113,17 +121,12 @@ def survey(runner: Runner, question: Question, context: Context, desired: Mappin
     resolved = {address: with_target(one, context.place) for address, one in desired.items()}
     if unknown := list(_unknown_target(resolved.values())):
         raise ReconcilerError(unknown)
-    sought = _sought(context, resolved)
     compared = _compared(context, resolved.values())
     flows: list[Flow[str, Reading | Mapped | None]] = [*question.secrets.flows(compared)]
-    flows += [Flow(kind, context.kinds[kind].read(ones, context.place)) for kind, ones in sought.items()]
+    flows += [Flow(kind, steps) for kind, steps in _reads(context, resolved).items()]
     if _is_to_be_signed(context, resolved):
         flows.append(Flow(_MAPPED, mapped.read()))
-    outcomes = runner.run_all(flows)
-    failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
-    if failed:
-        raise failed[0]
-    seen = {key: outcome.value() for key, outcome in outcomes.items()}
+    seen = _results(runner, flows)
     readings = {kind: found for kind, found in seen.items() if isinstance(found, Reading)}
     mappings = seen.get(_MAPPED)
     values = {name: question.secrets.peek(name) for name in compared}
@@ -131,6 +134,27 @@ def survey(runner: Runner, question: Question, context: Context, desired: Mappin
         name: ledger_store.fingerprint(value, context.ledger.id) for name, value in values.items() if value is not None
     }
     return Survey(context, resolved, readings, fingerprints, mappings if isinstance(mappings, Mapped) else None)
+
+
+def unhidden(runner: Runner, seen: Survey) -> Survey:
+    """The survey with the objects read once more that the service may have hidden from the caller."""
+    kinds, reads = seen.context.kinds, _reads(seen.context, seen.desired)
+    again = _results(runner, [Flow(kind, steps) for kind, steps in reads.items() if kinds[kind].hides])
+    return replace(seen, readings={**seen.readings, **again})
+
+
+def _reads(context: Context, desired: Mapping[Address, Desired]) -> Mapping[str, Steps[Reading]]:
+    sought = _sought(context, desired)
+    return {kind: context.kinds[kind].read(ones, context.place) for kind, ones in sought.items()}
+
+
+def _results(runner: Runner, flows: Sequence[Flow[str, T]]) -> Mapping[str, T]:
+    """What the flows return, side by side. The first error is raised."""
+    outcomes = runner.run_all(flows)
+    failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
+    if failed:
+        raise failed[0]
+    return {key: outcome.value() for key, outcome in outcomes.items()}
 
 
 def with_target(desired: Desired, place: Place) -> Desired:
@@ -244,7 +268,6 @@ def _place(question: Question, caller: Caller) -> Place:
         partition=(aws and aws.partition) or partition or "aws",
         domain=(opensearch and opensearch.domain) or "",
         endpoint=(opensearch and opensearch.endpoint) or "",
-        sees_all=not caller.user or _ADMIN in caller.roles,
         managed=bool(opensearch and (opensearch.domain or isinstance(opensearch.auth, SigV4Auth))),
     )
 

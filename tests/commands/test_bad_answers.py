@@ -258,6 +258,7 @@ def test_an_object_that_holds_the_secret_in_the_open_does_not_show_it(server: Se
     live = {"name": "one", "protocol": "http", "version": "1", "parameters": {}, "actions": [action]}
     hits = {"hits": {"hits": [{"_id": "c1", "_source": live}]}}
     server.answer("/_plugins/_ml/connectors/_search", hits)
+    server.answer("/_plugins/_ml/connectors/c1", live)
     row = {
         "type": "row",
         "manifest": "bad-answers",

@@ -12,8 +12,9 @@ from reconciler.canonical.json import Json
 from reconciler.errors import ReconcilerError
 from reconciler.model.request import Answer, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
-from reconciler.plan.decide import decide
-from reconciler.plan.survey import Question, introduce, survey
+from reconciler.plan.decide import Permissions
+from reconciler.plan.looking import planned
+from reconciler.plan.survey import Question, introduce
 from reconciler.runner import Runner
 from tests.support import bench
 from tests.support.bench import Bench, Sections
@@ -95,7 +96,7 @@ def run(world: World, exchange: WorldExchange) -> list[Exception]:
     question = Question(bench.manifest(owner.name), known, "us-east-1")
     try:
         context = introduce(runner, question)
-        plan = decide(survey(runner, question, context, bench.desired(CHAIN)))
+        plan = planned(runner, question, context, bench.desired(CHAIN), Permissions())
         if plan.errored:
             return []
         report = owner.carry_out(runner, plan)

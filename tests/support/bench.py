@@ -32,11 +32,11 @@ from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind
 from reconciler.model.objects import Address, Desired
 from reconciler.plan.decide import Permissions
-from reconciler.plan.freshness import decided
+from reconciler.plan.looking import planned
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import Secrets, to_read
 from reconciler.plan.settle import settled
-from reconciler.plan.survey import Question, introduce, survey
+from reconciler.plan.survey import Question, introduce
 from reconciler.runner import Runner, reading_only
 from tests.support.account import ACCOUNT
 from tests.support.exchange import Faults, WorldExchange, nothing
@@ -205,7 +205,7 @@ class Bench:
         declared = manifest(self.name, verify=self.queries, moved=self.moved)
         question = Question(declared, kinds(), "us-east-1", self._vault())
         context = introduce(runner, question)
-        return decided(runner, survey(runner, question, context, desired(sections)), permissions)
+        return planned(runner, question, context, desired(sections), permissions)
 
 
 def actions(plan: Plan) -> dict[str, Action]:

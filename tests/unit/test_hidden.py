@@ -143,13 +143,8 @@ def test_where_nothing_is_hidden_nothing_is_said(there: World) -> None:
 
 def test_the_settings_are_read_once_for_all_kinds() -> None:
     there = world()
-    sections = {
-        **manifest(),
-        "model_groups": {"g": {}},
-        "cluster_settings": {"s": {f"{PREFIX}only_run_on_ml_node": False}},
-    }
     bench = Bench(there)
-    bench.plan(sections)
+    bench.plan({**manifest(), "model_groups": {"g": {}}})
     assert len([one for one in bench.exchange.log if one.operation == "GET /_cluster/settings"]) == 1
 
 

@@ -10,8 +10,9 @@ from reconciler.ledger import INDEX, VERSION
 from reconciler.model.change import Action
 from reconciler.model.objects import Address
 from reconciler.model.request import Request, writes
-from reconciler.plan.decide import Permissions, decide
-from reconciler.plan.survey import Question, introduce, survey
+from reconciler.plan.decide import Permissions
+from reconciler.plan.looking import planned
+from reconciler.plan.survey import Question, introduce
 from reconciler.references import without_circles
 from reconciler.runner import Runner
 from tests.support.account import ACCOUNT, CALLER
@@ -278,7 +279,7 @@ def targeted(world: World, sections: Sections, *only: str) -> Any:
     runner = Runner(WorldExchange(world))
     question = Question(manifest("chain"), kinds(), "us-east-1")
     context = introduce(runner, question)
-    return decide(survey(runner, question, context, wanted), Permissions(only=addresses))
+    return planned(runner, question, context, wanted, Permissions(only=addresses))
 
 
 def test_a_target_that_would_be_replaced_without_its_users_is_refused() -> None:

@@ -289,7 +289,7 @@ def test_problems_in_json(plan: Plan) -> None:
         (("as", "ci"),),
         Severity.WARNING,
     )
-    document: Any = plan_json(replace(plan, problems=[problem]), "")
+    document: Any = plan_json(replace(plan, complaints=[problem]), "")
     assert document["problems"] == [
         {
             "severity": "warning", "code": "not-ours", "address": "connectors.a", "message": "exists already",
@@ -297,7 +297,7 @@ def test_problems_in_json(plan: Plan) -> None:
         }
     ]  # fmt: skip
     assert (document["errored"], document["complete"], document["applyable"]) == (False, True, True)
-    failed: Any = plan_json(replace(plan, problems=[replace(problem, severity=Severity.ERROR)]), "")
+    failed: Any = plan_json(replace(plan, complaints=[replace(problem, severity=Severity.ERROR)]), "")
     assert (failed["errored"], failed["complete"], failed["applyable"]) == (True, False, False)
     assert problem_json(replace(problem, position=None))["file"] is None
 

@@ -32,12 +32,12 @@ from reconciler.manifest.moves import Moved
 from reconciler.manifest.schema import load_schemas
 from reconciler.manifest.templates import Reference, Template, Value
 from reconciler.model.objects import Address
-from reconciler.plan import saved
-from reconciler.plan.decide import Permissions, decide
+from reconciler.plan import looking, saved
+from reconciler.plan.decide import Permissions
 from reconciler.plan.plan import Plan
 from reconciler.plan.promise import decode, encode
 from reconciler.plan.secrets import Secrets
-from reconciler.plan.survey import Question, introduce, survey
+from reconciler.plan.survey import Question, introduce
 from reconciler.render.plan_json import plan_json
 from reconciler.runner import Runner, reading_only
 from tests.support.bench import Bench, Sections, actions, desired, kinds, outcome
@@ -525,8 +525,8 @@ def test_whatever_is_edited_ends_in_a_message_or_a_plan(data: st.DataObject) -> 
         saved_plan.check(back, kinds(), KNOWN, ())
         runner = Runner(WorldExchange(world), guard=reading_only)
         question = Question(back.manifest, kinds(), "us-east-1", Secrets(back.manifest.secrets, SECRETS))
-        seen = survey(runner, question, introduce(runner, question), back.desired)
-        saved.stale(back, decide(seen, back.permissions))
+        context = introduce(runner, question)
+        saved.stale(back, looking.planned(runner, question, context, back.desired, back.permissions))
     except ReconcilerError:
         event("refused")
 

@@ -1,20 +1,20 @@
-"""Deciding twice: what a search said to differ is looked at once more before it is planned.
+"""Looking and deciding: once where nothing is to be done, and closer where something is.
 
-OpenSearch's searches show a changed object as it was, for a second or more after the change: right after an apply
-they would have the plan do it again.
+A plan without changes needs the least requests there can be. What is to be changed is worth some more: who the
+caller is to the domain, whether objects are hidden from it, and whether what differs still does.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind, Place, Reading
-from reconciler.model.objects import Sought
+from reconciler.model.objects import Address, Desired, Sought
 from reconciler.model.steps import Pause, Steps
-from reconciler.plan.decide import Permissions, decide
-from reconciler.plan.plan import Plan
-from reconciler.plan.survey import Survey
+from reconciler.plan.decide import Permissions, checked, decide
+from reconciler.plan.plan import Context, Plan
+from reconciler.plan.survey import Question, Survey, acquainted, survey, unhidden
 from reconciler.runner import Flow, Runner
 
 _FEW = 20
@@ -34,9 +34,29 @@ class _Again:
     reading: Reading
 
 
-def decided(runner: Runner, seen: Survey, permissions: Permissions) -> Plan:
-    """The plan for what is live, where differences found by a search that may lag were confirmed."""
+def planned(
+    runner: Runner, question: Question, context: Context, desired: Mapping[Address, Desired], permissions: Permissions
+) -> Plan:
+    """The plan that brings what is live to what is desired. Nothing is written."""
+    seen = survey(runner, question, context, desired)
     plan = decide(seen, permissions)
+    if not plan.work and not plan.problems:
+        return plan
+    known = acquainted(runner, context)
+    if not known.place.sees_all:
+        seen = unhidden(runner, replace(seen, context=known))
+        plan = decide(seen, permissions)
+    confirmed = _confirmed(runner, seen, plan)
+    if confirmed is not seen:
+        return decide(replace(confirmed, context=known), permissions)
+    return checked(replace(plan, context=known), seen, permissions)
+
+
+def _confirmed(runner: Runner, seen: Survey, plan: Plan) -> Survey:
+    """What was seen, with the objects that a search shows to differ looked at once more.
+
+    A search shows a changed object as it was for a second or more: right after an apply the plan would do it again.
+    """
     doubted: dict[str, list[Change]] = defaultdict(list)
     for change in plan.changes:
         if change.action in _DIFFERS and plan.context.kinds[change.address.kind].lags:
@@ -49,9 +69,8 @@ def decided(runner: Runner, seen: Survey, permissions: Permissions) -> Plan:
     readings = dict(seen.readings)
     for (name, _), outcome in runner.run_all(flows).items():
         readings[name] = _with(readings[name], outcome.value())
-    if all(reading.lives == seen.readings[name].lives for name, reading in readings.items()):
-        return plan
-    return decide(replace(seen, readings=readings), permissions)
+    same = all(reading.lives == seen.readings[name].lives for name, reading in readings.items())
+    return seen if same else replace(seen, readings=readings)
 
 
 def _looked_again(kind: Kind, changes: Sequence[Change], place: Place) -> Steps[_Again]:
