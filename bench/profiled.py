@@ -32,10 +32,10 @@ def _profiled(act: Callable[..., Any], *given: Any) -> Any:
         profile.disable()
 
 
-def _command() -> None:
-    from reconciler.cli import main as command
+def _command(arguments: Sequence[str]) -> int:
+    from reconciler.cli.run import run as command
 
-    command()
+    return command(arguments)
 
 
 def _thread(self: threading.Thread) -> None:
@@ -47,17 +47,12 @@ def main() -> int:
     target, *arguments = sys.argv[1:]
     threading.Thread.run = _thread  # type: ignore[method-assign]
 
-    code: object = 0
-    sys.argv = ["reconciler", *arguments]
-    try:
-        _profiled(_command)
-    except SystemExit as end:
-        code = end.code
+    code = _profiled(_command, arguments)
     together = pstats.Stats(_profiles[0])
     for profile in _profiles[1:]:
         together.add(pstats.Stats(profile))
     together.dump_stats(target)
-    return code if isinstance(code, int) else 0
+    return int(code)
 
 
 def show(tree: Path, folder: Path, arguments: Sequence[str], target: Path) -> None:

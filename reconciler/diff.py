@@ -108,12 +108,9 @@ def dotted(path: Path) -> str:
 
 
 def _names(schema: Schema, versions: Versions) -> list[str]:
-    applied = versions.applied or _NOTHING
-    exclusive = [name for name, rule in schema.rule.members.items() if rule.exclusive]
-    order = {name: index for index, name in enumerate(schema.rule.members)}
-    names = {*versions.desired, *applied, *exclusive} - schema.read_only
-    names = {name for name in names if not schema.rule.member(name).local}
-    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    members = schema.rule.members
+    names = {*versions.desired, *(versions.applied or _NOTHING), *schema.exclusive} - schema.not_compared
+    return sorted(names, key=lambda name: (schema.order.get(name, len(members)), name))
 
 
 def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChange]:
@@ -143,6 +140,8 @@ def _value(path: Path, rule: Rule, live: Value, wanted: Value, applied: Value) -
         live = rule.default
     if wanted is None and rule.has_default:
         wanted = rule.default
+    if live == wanted and repr(live) == repr(wanted):  # to Python 1 is True
+        return
     if not is_known(wanted) and not isinstance(wanted, Mapping):
         yield FieldChange(path, live, wanted)
     elif rule.compare == "policy":

@@ -25,7 +25,7 @@ from reconciler.plan.known import Attributes
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import secrets_of, to_read
 from reconciler.redaction import Redaction
-from reconciler.references import resolve
+from reconciler.references import resolve, resolved
 from reconciler.runner import MISREAD, Flow, Outcome, Runner
 
 _FAIL_FAST = 5.0
@@ -729,7 +729,7 @@ def known_attributes(plan: Plan) -> Attributes:
 
 def _resolved(change: Change, attributes: Attributes) -> Mapping[str, Value]:
     assert change.desired is not None
-    return {name: resolve(value, attributes.lookup) for name, value in change.desired.fields.items()}
+    return resolved(change.desired, attributes.lookup).fields
 
 
 def _sharing(plan: Plan) -> Sharing:

@@ -1,13 +1,13 @@
 """References between objects: which there are, what they are worth, and the order they ask for."""
 
 import graphlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TypeAlias
 
 from reconciler.errors import Position, Problem
-from reconciler.manifest.templates import SCALARS, Reference, Template, Value, references
+from reconciler.manifest.templates import Reference, Template, Value, holds_template
 from reconciler.model.kind import Kind, Place, Siblings
 from reconciler.model.objects import Address, Desired
 
@@ -23,15 +23,23 @@ Graph: TypeAlias = Mapping[Address, frozenset[Address]]
 
 def resolve(value: Value, lookup: Lookup) -> Value:
     """`value` with every known reference replaced by its value. What is not known stays as it is."""
-    if isinstance(value, SCALARS):
+    if not holds_template(value):
         return value
     if isinstance(value, Template):
         parts = [part if isinstance(part, str) else _known(part, lookup) for part in value.parts]
         texts = [part for part in parts if isinstance(part, str)]
         return "".join(texts) if len(texts) == len(parts) else Template(tuple(parts))
-    if isinstance(value, dict | Mapping):
+    if isinstance(value, Mapping):
         return {key: resolve(member, lookup) for key, member in value.items()}
+    assert isinstance(value, Sequence)
     return [resolve(member, lookup) for member in value]
+
+
+def resolved(desired: Desired, lookup: Lookup) -> Desired:
+    """The object with every known reference replaced by its value."""
+    if not desired.references:
+        return desired
+    return replace(desired, fields={name: resolve(value, lookup) for name, value in desired.fields.items()})
 
 
 def _known(reference: Reference, lookup: Lookup) -> str | Reference:
@@ -58,14 +66,11 @@ def graph(
 
     The rules compare values: `lookup` gives those that are known already.
     """
-    known = {
-        address: replace(one, fields={name: resolve(value, lookup) for name, value in one.fields.items()})
-        for address, one in desired.items()
-    }
+    known = {address: resolved(one, lookup) for address, one in desired.items()}
     everything = Siblings(known.values())
     edges: dict[Address, frozenset[Address]] = {}
     for address, one in desired.items():
-        named = {Address(r.namespace, r.name) for _, r in references(one.fields) if r.namespace in kinds}
+        named = {Address(r.namespace, r.name) for _, r in one.references if r.namespace in kinds}
         ruled = set(kinds[address.kind].depends_on(known[address], everything))
         needed = named | ruled | one.depends_on
         edges[address] = frozenset(other for other in needed if other in desired and other != address)
@@ -104,7 +109,7 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
     """
     found: list[Problem] = []
     for address, one in desired.items():
-        for path, reference in references(one.fields):
+        for path, reference in one.references:
             if reference.namespace in kinds:
                 where = locate(address, path, reference)
                 found += _unknown(reference, address, str(path[0]), desired, kinds, where)

@@ -22,7 +22,7 @@ MARK = "reconciler:manifest"
 """The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
 
 _GONE = frozenset({"NoSuchEntity"})
-_ONE_BY_ONE = 1
+_ONE_BY_ONE = 2
 """How many roles are asked for by name, in four requests each. Listing costs two, and more by every thousand roles that
 an account has, each of which takes the SDK longer than a request."""
 

@@ -142,18 +142,21 @@ SCALARS = (str, int, float, NoneType)
 """What holds no other value. Asked for first: nearly all values do not, and it is quick to tell."""
 
 
+_MAPPINGS = (dict, Mapping)  # nearly all are dicts, and to ask whether something is a Mapping takes ten times as long
+
+
 def references(value: Value) -> Iterator[tuple[tuple[str | int, ...], Reference]]:
     """Every reference inside `value`, with the path of the string it stands in."""
-    if isinstance(value, SCALARS):
-        return
     if isinstance(value, Template):
         for reference in value.references:
             yield (), reference
-    elif isinstance(value, dict | Mapping):
+    elif not holds_template(value):
+        return
+    elif isinstance(value, _MAPPINGS):
         for key, member in value.items():
             for path, reference in references(member):
                 yield (key, *path), reference
-    else:
+    elif isinstance(value, Sequence):
         for index, item in enumerate(value):
             for path, reference in references(item):
                 yield (index, *path), reference
@@ -161,7 +164,12 @@ def references(value: Value) -> Iterator[tuple[tuple[str | int, ...], Reference]
 
 def holds_template(value: Value) -> bool:
     """Whether a template stands anywhere inside `value`."""
-    return next(references(value), None) is not None
+    if isinstance(value, SCALARS):
+        return False
+    if isinstance(value, Template):
+        return True
+    members = value.values() if isinstance(value, _MAPPINGS) else value
+    return any(not isinstance(member, SCALARS) and holds_template(member) for member in members)
 
 
 def _reference(text: str, start: int, kinds: Mapping[str, Sequence[str]]) -> Reference | Fault | None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from reconciler.canonical.json import Json
 from reconciler.errors import Position
 from reconciler.manifest.load import Lifecycle
-from reconciler.manifest.templates import Value
+from reconciler.manifest.templates import Reference, Value, references
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +29,7 @@ class Address:
         return cls(kind, name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desired:
     """An object as the manifest states it. Values not known yet are templates."""
 
@@ -38,6 +39,16 @@ class Desired:
     adopt: bool = False
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     position: Position | None = None
+
+    @cached_property
+    def references(self) -> tuple[tuple[tuple[str | int, ...], Reference], ...]:
+        """The references in its fields, each with the path of the string it stands in."""
+        return tuple(references(self.fields))
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the secrets in its fields."""
+        return tuple(sorted({one.name for _, one in self.references if one.namespace == "secret"}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json, canonical_text
-from reconciler.manifest.templates import SCALARS, Template, Value
+from reconciler.manifest.templates import Template, Value, holds_template
 
 _NOTHING: Mapping[str, Json] = {}
 
@@ -156,6 +156,21 @@ class Schema:
         return self._names("createOnlyProperties")
 
     @cached_property
+    def not_compared(self) -> frozenset[str]:
+        """The fields that say nothing of what should be live."""
+        return self.read_only | {name for name, rule in self.rule.members.items() if rule.local}
+
+    @cached_property
+    def exclusive(self) -> frozenset[str]:
+        """The fields that are ours as a whole, stated or not."""
+        return frozenset(name for name, rule in self.rule.members.items() if rule.exclusive)
+
+    @cached_property
+    def order(self) -> Mapping[str, int]:
+        """The fields' places in the schema."""
+        return {name: index for index, name in enumerate(self.rule.members)}
+
+    @cached_property
     def name_field(self) -> str:
         """The field that holds the service's name of an object, or "" where that is the address's name."""
         names = self._names("primaryIdentifier") - self.read_only or self._names("additionalIdentifiers")
@@ -206,13 +221,7 @@ class Schema:
 
 def is_known(value: Value) -> TypeGuard[Json]:
     """Whether `value` is plain JSON: no template stands anywhere inside it."""
-    if isinstance(value, SCALARS):
-        return True
-    if isinstance(value, Template):
-        return False
-    if isinstance(value, dict | Mapping):
-        return all(is_known(member) for member in value.values())
-    return all(is_known(member) for member in value)
+    return not holds_template(value)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -19,9 +19,8 @@ from reconciler.plan.known import Attributes
 from reconciler.plan.plan import Context, Plan
 from reconciler.plan.preflight import missing_grants
 from reconciler.plan.safety import lockout, too_many_deletes
-from reconciler.plan.secrets import secrets_of
 from reconciler.plan.survey import Survey
-from reconciler.references import Graph, graph, ordered, resolve, without_circles
+from reconciler.references import Graph, graph, ordered, resolved, without_circles
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,8 @@ class _Decision:
         address = desired.address
         kind = self._context.kinds[address.kind]
         row = self._context.ledger.rows.get(address)
-        fields = {name: resolve(value, self._attributes.lookup) for name, value in desired.fields.items()}
-        desired = replace(desired, fields=fields)
+        desired = resolved(desired, self._attributes.lookup)
+        fields = desired.fields
         if row is not None and self._unreadable(kind, row, desired):
             self._attributes.learn(address, {"id": row.id})
             return Change(address, Action.NO_OP, reason="can not be read", desired=desired, row=row)
@@ -123,7 +122,7 @@ class _Decision:
         owned = self._owned(kind, live, row)
         if not owned and not self._may_take(kind, desired, live):
             return Change(address, Action.NO_OP, reason="not ours", desired=desired, live=live)
-        versions = self._versions(kind, fields, live, row if owned else None, address)
+        versions = self._versions(kind, desired, live, row if owned else None)
         found = differences(kind.schema, versions, desired.lifecycle.ignore)
         notes = self._notes(kind, desired, live, row, found)
         in_use = kind.schema.replaced_in_use and live.id in self._seen.used
@@ -207,8 +206,7 @@ class _Decision:
             return Change(row.address, Action.FORGET, reason="adopted, so it is left in place", live=live, row=row)
         row = _ours(kind, row, live) or row
         reason = "no longer in the manifest" if self._survey.desired else ""
-        nothing: Mapping[str, Value] = {}
-        leaving = self._versions(kind, nothing, live, row, row.address)
+        leaving = self._versions(kind, Desired(row.address, {}), live, row)
         found = differences(kind.schema, leaving) if kind.schema.shared else ()
         return Change(row.address, Action.DELETE, found, reason, live=live, row=row, strays=tuple(strays))
 
@@ -341,39 +339,44 @@ class _Decision:
             desired.address, Action.CREATE, found, reason, desired, None, row, record=True, namesakes=namesakes
         )
 
-    def _versions(
-        self, kind: Kind, fields: Mapping[str, Value], live: Live, row: Row | None, address: Address
-    ) -> Versions:
+    def _versions(self, kind: Kind, desired: Desired, live: Live, row: Row | None) -> Versions:
         applied = row.applied if row is not None and row.applied else None
         prior = (row.prior or {}) if row is not None else {}
         now, sent = self._survey.fingerprints, row.fingerprints if row is not None else {}
-        rotated = frozenset(
-            name for name in secrets_of(fields) if name in now and sent.get(name) not in (None, now[name])
-        )
+        rotated = frozenset(name for name in desired.secrets if name in now and sent.get(name) not in (None, now[name]))
         return Versions(
-            fields,
+            desired.fields,
             live.fields,
             applied,
             prior,
-            self._sharing.entries(address),
+            self._sharing.entries(desired.address),
             rotated,
         )
 
     def _outdated(self, desired: Desired, live: Live, row: Row | None) -> bool:
         if row is None or row.outdated or row.intent is not None or row.id != live.id:
             return True
-        if not all(is_known(_named(value)) for value in desired.fields.values()):
-            return True
         if _end(row.lifecycle) != _end(desired.lifecycle) or row.depends_on != needed(self._edges, desired.address):
             return True
-        return row.applied != recorded(desired.fields) or bool(set(secrets_of(desired.fields)) - set(row.fingerprints))
+        if not all(name in row.fingerprints for name in desired.secrets):
+            return True
+        # What is equal to the row, which is plain JSON, has no template inside.
+        return row.applied != desired.fields and (
+            not all(is_known(_named(value)) for value in desired.fields.values())
+            or row.applied != recorded(desired.fields)
+        )
 
     def _notes(
-        self, kind: Kind, desired: Desired, live: Live, row: Row | None, found: Sequence[FieldChange]
+        self,
+        kind: Kind,
+        desired: Desired,
+        live: Live,
+        row: Row | None,
+        found: Sequence[FieldChange],
     ) -> tuple[str, ...]:
         notes = []
         sent = row.fingerprints if row is not None else {}
-        unread = [name for name in secrets_of(desired.fields) if name in sent and name not in self._survey.fingerprints]
+        unread = [name for name in desired.secrets if name in sent and name not in self._survey.fingerprints]
         if unread:
             notes.append(f"secret not read: {', '.join(unread)}")
         if kind.schema.shared:

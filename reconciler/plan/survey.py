@@ -9,7 +9,7 @@ from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import Ledger
 from reconciler.manifest.load import Manifest, SigV4Auth
-from reconciler.manifest.templates import Reference, Value, references
+from reconciler.manifest.templates import Reference, Value
 from reconciler.model.kind import Kind, Place, Reading
 from reconciler.model.objects import Address, Desired, Row, Sought
 from reconciler.model.request import Request, Service
@@ -19,8 +19,8 @@ from reconciler.plan.known import Attributes
 from reconciler.plan.mapped import Mapped
 from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Caller, Cluster, Context
-from reconciler.plan.secrets import Secrets, secrets_of
-from reconciler.references import place_value, resolve
+from reconciler.plan.secrets import Secrets
+from reconciler.references import place_value, resolved
 from reconciler.runner import Flow, Runner
 
 T = TypeVar("T")
@@ -163,14 +163,13 @@ def with_target(desired: Desired, place: Place) -> Desired:
     def lookup(reference: Reference) -> str | None:
         return place_value(reference, place) if reference.namespace == "target" else None
 
-    fields = {name: resolve(value, lookup) for name, value in desired.fields.items()}
-    return replace(desired, fields=fields)
+    return resolved(desired, lookup)
 
 
 def _unknown_target(desired: Iterable[Desired]) -> Iterator[Problem]:
     """References to what the target does not say, and nobody will ever know."""
     for one in desired:
-        for path, reference in references(one.fields):
+        for path, reference in one.references:
             if reference.namespace == "target":
                 needs = _TARGET_NEEDS.get(reference.name, f"target.aws.{reference.name}")
                 message, hint = f"the target has no {reference.name}", f"state {needs}"
@@ -200,7 +199,7 @@ def _sought(context: Context, desired: Mapping[Address, Desired]) -> dict[str, l
 def _compared(context: Context, desired: Iterable[Desired]) -> list[str]:
     """The secrets of which the ledger knows what was sent last."""
     rows = context.ledger.rows
-    pairs = ((name, rows.get(one.address)) for one in desired for name in secrets_of(one.fields))
+    pairs = ((name, rows.get(one.address)) for one in desired for name in one.secrets)
     return sorted({name for name, row in pairs if row and name in {**row.fingerprints, **row.meant_fingerprints}})
 
 
@@ -213,7 +212,7 @@ def _is_to_be_signed(context: Context, desired: Mapping[Address, Desired]) -> bo
 
 def _signers(kind: Kind, one: Desired | None, row: Row | None, known: Attributes) -> tuple[str, ...]:
     """The roles that an object is to be written as, was, or may have been by a write that was never heard of."""
-    desired = {name: resolve(value, known.lookup) for name, value in one.fields.items()} if one else {}
+    desired = resolved(one, known.lookup).fields if one else {}
     versions = (desired, row.applied, row.meant) if row else (desired,)
     return tuple(dict.fromkeys(signer for fields in versions for signer in kind.signers(fields)))
 

@@ -10,6 +10,7 @@ import botocore.session
 from botocore import exceptions, xform_name
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.utils import parse_timestamp
 
 from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
@@ -139,7 +140,9 @@ class Aws:
 
     def _open(self) -> boto3.Session:
         try:
-            session = boto3.Session(profile_name=self._target.profile, region_name=self._target.region)
+            inner = botocore.session.Session(profile=self._target.profile)
+            inner.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+            session = boto3.Session(botocore_session=inner, region_name=self._target.region)
         except exceptions.BotoCoreError as error:
             raise ReconcilerError([_no_credentials(str(error))]) from error
         if self._target.assume_role is None:
@@ -186,12 +189,23 @@ def _no_credentials(reason: str) -> Problem:
     return Problem("no-credentials", f"no usable AWS credentials: {reason}", hint=hint)
 
 
+def _time(value: Any) -> datetime:
+    """A time in an answer. Botocore's own way takes a third of the time that a listing of roles takes in all."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return parse_timestamp(value)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
 def _plain(value: Any) -> Json:
     """boto3's answer as JSON: times as ISO 8601 text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(member) for member in value]
     if isinstance(value, datetime):
         return value.isoformat()
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+    return value if isinstance(value, int | float | bool) or value is None else str(value)
