@@ -18,7 +18,7 @@ from reconciler.model.kind import Kind, Made, NotProved, Place, Proof, Work
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Request, ServiceFailure, writes
-from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Reply, Steps, Stopped, unstopped, until
+from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Pause, Reply, Steps, Stopped, unstopped, until
 from reconciler.plan import history
 from reconciler.plan.decide import Sharing, needed, recorded
 from reconciler.plan.known import Attributes
@@ -161,7 +161,7 @@ def _told(kind: Kind, steps: Steps[T], live: Live | None) -> tuple[list[Request]
         step = next(steps)
         while True:
             sent = step.requests if isinstance(step, Call) else ()
-            clock += 0.0 if isinstance(step, Call) else step.seconds
+            clock += step.seconds if isinstance(step, Pause) else 0.0
             answers = tuple(kind.answer(request, live, requests) for request in sent)
             requests += sent
             step = steps.send(Reply(answers, clock))

@@ -27,7 +27,7 @@ from reconciler.model.request import (
     joined,
     writes,
 )
-from reconciler.model.steps import Call, Failed, Pause, Reply, Steps, Stopped
+from reconciler.model.steps import Call, Failed, Pause, Reply, Steps, Stopped, Usual
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -233,6 +233,7 @@ class Runner:
         self._announced = False
         self._reached: set[Service] = set()
         self._paces: dict[str, _Pace] = {}
+        self._usual: dict[str, float] = {}
 
     def observe(self, observer: Observer) -> None:
         """Tell `observer` from now on."""
@@ -280,6 +281,13 @@ class Runner:
 
     def _pace(self, combine: Combine) -> _Pace:
         return self._paces.setdefault(combine.key, _Pace(combine.most))
+
+    def _learn(self, asked: Usual) -> float:
+        """How many seconds something took lately, the latest counting half."""
+        known = self._usual.get(asked.what)
+        if asked.lasted is not None:
+            known = self._usual[asked.what] = asked.lasted if known is None else (known + asked.lasted) / 2
+        return known or 0.0
 
     def _count(self, request: Request) -> None:
         self.counts.add(request)
@@ -381,6 +389,9 @@ class _Session:
         elif isinstance(step, Pause):
             self._runner._observer.waiting(running.flow.key, step)
             self._after(step.seconds, (number,), lambda: self._advance(number, Reply((), self._runner._exchange.now())))
+        elif isinstance(step, Usual):
+            usual = self._runner._learn(step)
+            self._advance(number, Reply((), self._runner._exchange.now(), usual))
         elif step.requests:
             self._call(number, step)
         else:
@@ -396,7 +407,9 @@ class _Session:
     def _linger(self, ticket: _Ticket) -> None:
         """Queue a ticket, at once or when others like it have come."""
         combine = ticket.request.combine
-        seconds = min(combine.linger, _PATIENCE * len(self._running)) if combine is not None else 0.0
+        seconds = 0.0
+        if combine is not None:
+            seconds = max(min(combine.linger, _PATIENCE * len(self._running)), combine.leisure)
         if combine is None or not seconds:
             self._queue(ticket)
             return

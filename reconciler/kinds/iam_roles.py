@@ -95,7 +95,6 @@ class IamRoles(Kind):
             return (yield from self._resume(work, answer))
         yield from call_all(_put_policies(work.name, _map(fields.get("inline_policies"))))
         yield from call_all(_attach(work.name, _strings(fields.get("managed_policy_arns"))))
-        yield from _visible(work.name)
         created = _body(answer)["Role"]
         assert isinstance(created, Mapping)
         role_id = str(created["RoleId"])
@@ -272,14 +271,6 @@ def _names(answer: Answer) -> Sequence[Json]:
     if not isinstance(names, Sequence) or isinstance(names, str):
         raise Failed("bad-answer", "IAM answered a listing without PolicyNames")
     return names
-
-
-def _visible(name: str) -> Steps[Answer]:
-    def probe() -> Steps[Answer | NotYet]:
-        answer = yield from call(Request(Service.IAM, "GetRole", {"RoleName": name}, expect=_GONE))
-        return NotYet("not readable yet") if answer.missing else answer
-
-    return until(f"IAM role {name} readable", probe)
 
 
 def _live(role: Mapping[str, Json]) -> Live:

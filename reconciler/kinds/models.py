@@ -185,7 +185,7 @@ def _settled(work: Work, model: str, passing: Collection[str]) -> Steps[None]:
         beginning = _BEGINNING if verb == "_deploy" else 0
         return NotYet(state)
 
-    yield from until(f"{work.address} {wanted.lower()}", probe, patience=120, every=0.1)
+    yield from until(f"{work.address} {wanted.lower()}", probe, patience=120, every=0.1, like="deployment")
 
 
 def _order(verb: str, model: str) -> Request:

@@ -10,7 +10,7 @@ from reconciler.model.steps import Failed, Steps, call_all
 INDEX = "reconciler-ledger"
 """The index that holds the ledger."""
 
-SOON = 0.5
+_SOON = 0.5
 """How many seconds a document waits at most for others to be written with, where much else is under way."""
 
 Line: TypeAlias = Mapping[str, Json]
@@ -18,15 +18,16 @@ Line: TypeAlias = Mapping[str, Json]
 _BODY = 5 * 2**20  # bytes of one bulk request
 
 
-def bulk(entries: Iterable[Sequence[Line]], linger: float = SOON) -> Steps[Mapping[str, Line]]:
+def bulk(entries: Iterable[Sequence[Line]], leisure: float = 0.0) -> Steps[Mapping[str, Line]]:
     """Carry out the lines of all entries, those of one entry in one request; what became of each document, by id.
 
     Lines that are ready at the same moment go in one request, so that the answer may tell of others' documents too.
+    Where nobody waits for them they may wait `leisure` seconds for others.
     Failed with `ledger-not-writable` when the request was answered without saying what became of them.
     https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     """
     bodies = list(_bodies(entries))
-    combine = Combine("ledger", linger=linger)
+    combine = Combine("ledger", linger=_SOON, leisure=leisure)
     answers = yield from call_all(
         Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine=combine) for body in bodies
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.canonical.json import Json
-from reconciler.ledger.bulk import INDEX, SOON, Line, bulk, conflicts, refusal
+from reconciler.ledger.bulk import INDEX, Line, bulk, conflicts, refusal
 from reconciler.manifest.load import Lifecycle
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Request, Service
@@ -159,19 +159,19 @@ def _same(one: Row, other: Row) -> bool:
     return bool(one.applied) and (one.applied, one.prior) == (other.applied, other.prior)
 
 
-def write(rows: Iterable[Row], fence: int = 0, linger: float = SOON) -> Steps[None]:
+def write(rows: Iterable[Row], fence: int = 0, leisure: float = 0.0) -> Steps[None]:
     """Write rows. Rows that are written at the same moment go in one request.
 
     One that moved leaves its old address in the request that brings it to the new one. `fence` is the number of the
     writer's lock: what comes late from an earlier holder is refused by the service. Failed with `lock-lost` when
-    somebody with a later lock wrote the row. 0 stands for no lock. `linger` is how many seconds they may wait for
+    somebody with a later lock wrote the row. 0 stands for no lock. `leisure` is how many seconds they may wait for
     others to go with.
     """
     entries = [
         [{"index": _about(row, row.address, fence)}, _document(row), *_removals(row, [row.moved_from], fence)]
         for row in rows
     ]
-    yield from _write(entries, linger)
+    yield from _write(entries, leisure)
 
 
 def remove(row: Row, fence: int = 0) -> Steps[None]:
@@ -206,9 +206,9 @@ def rebind(ledger: Ledger) -> Steps[None]:
     yield from _write([_identity(ledger)])
 
 
-def _write(entries: Iterable[Sequence[Line]], linger: float = SOON) -> Steps[None]:
+def _write(entries: Iterable[Sequence[Line]], leisure: float = 0.0) -> Steps[None]:
     """Write documents. Failed when one of them could not be written."""
-    for result in (yield from bulk(entries, linger)).values():
+    for result in (yield from bulk(entries, leisure)).values():
         reason = refusal(result)
         if reason and conflicts(result) and "the one provided" in reason:
             raise Failed("lock-lost", f"a later apply wrote the ledger meanwhile: {reason}")

@@ -38,13 +38,14 @@ class Combine:
     `most` is how many go in the first of them, and how long the service takes decides about those that follow; None
     is no bound but that of size. `atomic` says that the service does all of it or nothing, so that one part that is
     refused makes it refuse the others too. `linger` is how many seconds one waits at most for others like it, while
-    much else is under way.
+    much else is under way; `leisure` how many while anything is, for what nobody waits for.
     """
 
     key: str
     most: int | None = None
     atomic: bool = False
     linger: float = 0.0
+    leisure: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,26 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Usual:
+    """Ask how many seconds `what` takes usually; with `lasted`, say how many it took this time."""
+
+    what: str
+    lasted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """What a step receives: the answers in the order of the requests, and the monotonic time in seconds."""
+    """What a step receives: the answers in the order of the requests, and the monotonic time in seconds.
+
+    `usual` is how many seconds something takes usually, where that was asked; 0 while nobody knows.
+    """
 
     answers: tuple[Answer, ...]
     clock: float
+    usual: float = 0.0
 
 
-Step: TypeAlias = Call | Pause
+Step: TypeAlias = Call | Pause | Usual
 Steps: TypeAlias = Generator[Step, Reply, T]
 
 
@@ -107,19 +119,36 @@ class NotYet:
     seen: str
 
 
+_EARLY = 0.9  # of the time that something takes usually: it may be getting faster
+
+
 def until(
-    condition: str, probe: Callable[[], Steps[T | NotYet]], *, patience: float = 120.0, every: float = 0.2
+    condition: str,
+    probe: Callable[[], Steps[T | NotYet]],
+    *,
+    patience: float = 120.0,
+    every: float = 0.2,
+    like: str = "",
 ) -> Steps[T]:
     """Repeat `probe` until it returns something other than `NotYet`, and return that.
 
     `condition` names what is waited for; `patience` is how long, in seconds; the pauses start at `every`
-    seconds and grow to five times that. Raises `NeverHappened` at the deadline.
+    seconds and grow to five times that. What takes about as long each time is called the same in `like`: when others
+    told how long it took, the first probe waits for that. Raises `NeverHappened` at the deadline.
     """
     pause, waited = every, 0.0
     began: float | None = None
+    if like:
+        reply = yield Usual(like)
+        began = reply.clock
+        if reply.usual > every:
+            reply = yield Pause(min(_EARLY * reply.usual, patience), condition, waited, patience)
+            waited = reply.clock - began
     while True:
         found = yield from probe()
         if not isinstance(found, NotYet):
+            if like and waited:
+                yield Usual(like, waited)
             return found
         if waited >= patience:
             raise NeverHappened(condition, patience, found.seen)

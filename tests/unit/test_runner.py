@@ -406,6 +406,29 @@ def test_a_wait_ends_with_its_condition_or_its_deadline() -> None:
     assert 10 <= script.time - began < 13
 
 
+def test_what_took_its_time_before_is_looked_at_when_it_is_due() -> None:
+    script = answering(OK)
+    one, asked = runner(script), []
+
+    def takes(seconds: float) -> Steps[str | NotYet]:
+        began = script.time
+
+        def probe() -> Steps[str | NotYet]:
+            asked.append(script.time - began)
+            yield from call(READ)
+            return "there" if script.time - began >= seconds else NotYet("absent")
+
+        return until("it there", probe, like="arrival")
+
+    assert one.run(takes(3.0)) == "there"
+    assert len(asked) > 3
+    assert asked[0] == 0.0
+    asked.clear()
+    assert one.run(takes(3.0)) == "there"
+    assert 2.0 < asked[0] < 3.5
+    assert len(asked) < 3
+
+
 # what goes together
 
 
