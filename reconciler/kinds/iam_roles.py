@@ -102,9 +102,14 @@ class IamRoles(Kind):
 
     def _resume(self, work: Work, taken: Answer) -> Steps[Made]:
         """Go on with a role that exists: ours, if the answer to an earlier CreateRole was lost."""
-        found = yield from self.look(Sought(work.name), work.place)
-        mine = next((live for live in found.lives if live.mark == work.mark), None)
-        if mine is None:
+
+        def probe() -> Steps[Live | NotYet]:
+            # IAM knows the name before it shows the role.
+            found = yield from self.look(Sought(work.name), work.place)
+            return found.lives[0] if found.lives else NotYet("not readable yet")
+
+        mine = yield from until(f"IAM role {work.name} readable", probe, patience=60)
+        if mine.mark != work.mark:
             raise Failed("name-taken", taken.reason)
         return (yield from self.update(replace(work, live=mine, changed=frozenset(work.fields))))
 
