@@ -487,6 +487,8 @@ class _Execution:
 
     def _grace(self, address: Address) -> float:
         """How long a refusal is waited out: rights that this apply gives are not known everywhere at once."""
+        if any(one.code == "not-mapped" and one.address.startswith(f"{address}.") for one in self._plan.obstacles):
+            return 0.0  # no right is on its way
         before = (self._changes[one] for one in self._nearest(address))
         gives = any(self._kind(one).entitles and one.action is not Action.NO_OP for one in before)
         return _NEW_RIGHTS if gives else 0.0

@@ -74,7 +74,7 @@ def boundaries(end: End) -> list[tuple[int, Fault]]:
     return [(number, fault) for number in range(end.requests) for fault in KILLS]
 
 
-@worlds_each(25)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_killed_at_any_request_of_an_apply(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     end = undisturbed(world, sections)
@@ -90,7 +90,7 @@ def edited(sections: Sections, change: Json) -> dict[str, Any]:
     return {**sections, "connectors": {name: {**connector, **change}, **dict(others)}}  # type: ignore[dict-item]
 
 
-@worlds_each(20)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_killed_at_any_request_of_a_replacement(
     world: World, sections: Sections, data: st.DataObject, seed: int
@@ -105,7 +105,7 @@ def test_killed_at_any_request_of_a_replacement(
         finishes(other, changed, end)
 
 
-@worlds_each(25)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), manifests(most=2), st.data(), seeds)
 def test_killed_and_then_edited(
     world: World, first: Sections, second: Sections, data: st.DataObject, seed: int
@@ -119,7 +119,7 @@ def test_killed_and_then_edited(
     assert world.intents("chain") == []
 
 
-@worlds_each(25)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_killed_and_then_destroyed(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     before = world.state()
@@ -130,7 +130,7 @@ def test_killed_and_then_destroyed(world: World, sections: Sections, data: st.Da
     assert world.rows("chain") == {}
 
 
-@worlds_each(25)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_one_request_that_goes_wrong(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     end = undisturbed(world, sections)
@@ -163,7 +163,7 @@ SMALL: Sections = {
 }
 
 
-@worlds_each(20)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_killed_and_carried_out_late(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     changed = edited(sections, {"description": "changed under a model"})

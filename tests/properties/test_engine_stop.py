@@ -45,7 +45,7 @@ def stops_well(world: World, sections: Sections, end: End, moment: int, seed: in
     finishes(world, sections, end)
 
 
-@worlds_each(20)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_stopped_at_any_request_of_an_apply(world: World, sections: Sections, data: st.DataObject, seed: int) -> None:
     end = undisturbed(world, sections)
@@ -53,7 +53,7 @@ def test_stopped_at_any_request_of_an_apply(world: World, sections: Sections, da
         stops_well(world.copy(), sections, end, moment, seed)
 
 
-@worlds_each(20)
+@worlds_each(30)
 @given(worlds(), manifests(most=2), st.data(), seeds)
 def test_stopped_at_any_request_of_a_replacement(
     world: World, sections: Sections, data: st.DataObject, seed: int
