@@ -3,84 +3,37 @@
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
-from reconciler.diff import Versions, differences, dotted, kept
+from reconciler.diff import Versions, differences, dotted
+from reconciler.execute.leftovers import cleaning, leftovers, unproved
+from reconciler.execute.ownership import released, with_ledger
+from reconciler.execute.proof import PROOF, prover, question
+from reconciler.execute.report import Progress, Report, Result, Status
+from reconciler.execute.work import FAIL_FAST, beside, filled, known_attributes, noted, sharing, told, write
 from reconciler.ledger import lock as locks
 from reconciler.ledger.lock import Holder, Lock
-from reconciler.manifest.templates import Value, references
+from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change
-from reconciler.model.kind import Kind, Made, NotProved, Place, Proof, Work
+from reconciler.model.kind import Kind, Made, NotProved, Proof, Work
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Live, Row, Sought
-from reconciler.model.request import Request, ServiceFailure, writes
-from reconciler.model.steps import Call, Failed, NeverHappened, NotYet, Pause, Reply, Steps, Stopped, unstopped, until
+from reconciler.model.request import Request, ServiceFailure
+from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, Stopped, unstopped, until
 from reconciler.plan import history
-from reconciler.plan.decide import Sharing, needed, recorded
-from reconciler.plan.known import Attributes
+from reconciler.plan.decide import needed, recorded
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import secrets_of, to_read
 from reconciler.redaction import Redaction
-from reconciler.references import resolve, resolved
-from reconciler.runner import MISREAD, Flow, Outcome, Runner
+from reconciler.runner import Flow, Outcome, Runner
 
-_FAIL_FAST = 5.0
 _NEW_ROLE = 120.0
 _NEW_RIGHTS = 60.0
 _AT_LEISURE = 3.0  # seconds a row may wait for others: its intent is there, and nobody waits for it
 _FEW = 4  # objects of a kind that are read again one by one, by id; more are read by pages, which may be stale
-
-
-class Status(StrEnum):
-    """How far a change came."""
-
-    DONE = "done"
-    FAILED = "failed"
-    NOT_STARTED = "not started"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one change. `waits_for` are the addresses that kept it from starting."""
-
-    change: Change
-    status: Status
-    error: Exception | None = None
-    seconds: float = 0.0
-    waits_for: tuple[Address, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What an apply did, in the plan's order. `differing` says what was not as planned when read again.
-
-    An apply that was `stopped` did not start everything, or did not read everything again.
-    """
-
-    results: tuple[Result, ...]
-    differing: Mapping[Address, str] = field(default_factory=dict)
-    attributes: Attributes | None = None
-    stopped: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether everything was done, and is as planned."""
-        done = all(result.status is Status.DONE for result in self.results)
-        return done and not self.differing and not self.stopped
-
-
-class Progress(Protocol):
-    """Who wants to know how an apply goes on."""
-
-    def started(self, change: Change) -> None:
-        """Work on a change began."""
-
-    def ended(self, result: Result) -> None:
-        """A change is done or failed, or was stopped before it was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +62,6 @@ _Phase: TypeAlias = tuple[Address, str]
 _INTENT, _MAIN, _ROW, _CLEANUP = "intent", "main", "row", "cleanup"
 _PHASES_IN_TURN = (_MAIN, _CLEANUP)
 _ANEW = (Action.CREATE, Action.REPLACE)
-_PROOF = "reconciler-proof-"
-T = TypeVar("T")
 
 
 def execute(runner: Runner, plan: Plan, edge: Edge, progress: Progress) -> Report:
@@ -121,86 +72,6 @@ def execute(runner: Runner, plan: Plan, edge: Edge, progress: Progress) -> Repor
     if not plan.work:
         return Report(())
     return _Execution(runner, with_ledger(runner, plan, edge.new_id), edge, progress).run()
-
-
-def calls(plan: Plan) -> Iterable[tuple[Change, tuple[Request, ...]]]:
-    """The requests of each change as `execute` would send them, for `plan --calls`. The ledger's are left out.
-
-    The steps are run against services that do as they are told; what only they know reads `(known after apply)`.
-    """
-    attributes = known_attributes(plan)
-    shared = _sharing(plan)
-    for change in plan.pending:
-        kind = plan.context.kinds[change.address.kind]
-        if change.action is Action.FORGET:
-            if change.live is not None and change.live.mark == plan.context.mark:
-                released = Work(change.address, change.live.name, plan.context.place, live=change.live, row=change.row)
-                yield change, tuple(_told(kind, kind.release(released), change.live)[0])
-            continue
-        work = _work(plan, change, attributes, shared)
-        requests, made = _told(kind, _write(kind, change, work), change.live)
-        attributes.learn(change.address, made.attributes if made is not None else {})
-        user = _prover(plan, change) if change.action is Action.REPLACE and _beside(kind, change, work) else None
-        if user is not None and user.live is not None and made is not None:
-            proof = Proof(_PROOF, made.id, user.live, plan.context.place, _question(plan, user, attributes))
-            prover = plan.context.kinds[user.address.kind]
-            requests += _told(prover, prover.prove(proof), None)[0]
-        goes = [change.live] if change.action is Action.REPLACE and _beside(kind, change, work) else []
-        for old in (*goes, *change.strays):
-            if old is not None:
-                leaving = Work(change.address, old.name, plan.context.place, live=old, row=change.row)
-                requests += _told(kind, kind.delete(leaving), old)[0]
-        yield change, tuple(requests)
-
-
-def _told(kind: Kind, steps: Steps[T], live: Live | None) -> tuple[list[Request], T | None]:
-    """The requests of steps whose every wish comes true, and their result; as far as they come."""
-    requests: list[Request] = []
-    clock = 0.0
-    try:
-        step = next(steps)
-        while True:
-            sent = step.requests if isinstance(step, Call) else ()
-            clock += step.seconds if isinstance(step, Pause) else 0.0
-            answers = tuple(kind.answer(request, live, requests) for request in sent)
-            requests += sent
-            step = steps.send(Reply(answers, clock))
-    except StopIteration as end:
-        return requests, end.value
-    except (Failed, NeverHappened, ServiceFailure, *MISREAD):
-        # An answer that was made up does not carry the steps to their end: what came before is still true.
-        return requests, None
-
-
-def released(kind: Kind, place: Place, mark: str, row: Row) -> Steps[None]:
-    """Take our mark off an object, which is left as it is. `mark` is the manifest's own."""
-    if kind.marks:
-        found = yield from kind.look(Sought(row.name, row.id), place)
-        for live in found.lives:
-            if live.mark == mark:
-                yield from kind.release(Work(row.address, live.name, place, live=live, row=row))
-
-
-def let_go(kind: Kind, place: Place, mark: str, row: Row, fence: int = 0) -> Steps[None]:
-    """Give an object up and leave it as it is: our mark goes, then the row.
-
-    `mark` is the manifest's own, `fence` the number of its lock.
-    """
-    yield from released(kind, place, mark, row)
-    yield from ledger_store.remove(row, fence)
-
-
-def with_ledger(runner: Runner, plan: Plan, new_id: Callable[[], str]) -> Plan:
-    """The plan with a ledger that exists, in this version's format: it is made where there is none yet."""
-    context = plan.context
-    if context.ledger.id and context.ledger.version == ledger_store.VERSION:
-        return plan
-    if context.ledger.id:
-        upgraded = runner.run(ledger_store.upgrade(context.ledger))
-        return replace(plan, context=replace(context, ledger=upgraded))
-    fresh = replace(context.ledger, id=new_id(), cluster=context.cluster.uuid, account=context.place.account_id)
-    there = runner.run(ledger_store.create(fresh))
-    return replace(plan, context=replace(context, ledger=there))
 
 
 class _Execution:
@@ -217,7 +88,7 @@ class _Execution:
         self._results: dict[Address, Result] = {}
         self._rows: dict[Address, Row] = dict(plan.context.ledger.rows)
         self._began: dict[Address, float] = {}
-        self._sharing = _sharing(plan)
+        self._sharing = sharing(plan)
         self._proofs: dict[Address, str] = {}
         self._ended: set[_Phase] = set()
         self._after = self._graph()
@@ -231,7 +102,7 @@ class _Execution:
         self._at_work: Counter[str] = Counter()
         self._made: dict[Address, Made] = {}
         # A role that was just made or changed may take a while to be assumable; one that stood before does not.
-        self._patience = _NEW_ROLE if any(self._kind(change).marks for change in plan.pending) else _FAIL_FAST
+        self._patience = _NEW_ROLE if any(self._kind(change).marks for change in plan.pending) else FAIL_FAST
 
     def run(self) -> Report:
         self._runner.drive(self._ready(phase for phase, unmet in self._unmet.items() if not unmet), self._done)
@@ -269,7 +140,7 @@ class _Execution:
         for address, change in self._changes.items():
             after[(address, _MAIN)] = {(address, _INTENT)}
             after[(address, _ROW)] = {(address, _MAIN)}
-            if _leftovers(change) and change.desired is not None:
+            if leftovers(change) and change.desired is not None:
                 after[(address, _CLEANUP)] = users[address] | {(address, _ROW)}
         return after
 
@@ -360,7 +231,7 @@ class _Execution:
         if change.action is Action.NO_OP:
             assert change.live is not None
             there = Made(change.live.id, change.live.attributes)
-            if _unproved(change):
+            if unproved(change):
                 yield from self._prove(change, there)
             return self._know(change, there)
         work = self._told(change)
@@ -368,7 +239,7 @@ class _Execution:
         turn: Lock | None = None
         try:
             turn = yield from self._turn(change)
-            made = yield from _noted(_write(kind, change, work), written)
+            made = yield from noted(write(kind, change, work), written)
         except Exception as error:
             yield from unstopped(self._end_turn(turn))
             if not written:
@@ -385,18 +256,18 @@ class _Execution:
         return self._know(change, made)
 
     def _told(self, change: Change) -> Work:
-        return _work(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(change.address))
+        return told(self._plan, change, self._attributes, self._sharing, self._patience, self._grace(change.address))
 
     def _intend(self, change: Change) -> Steps[Made]:
         """Note in the ledger what is about to be done."""
         yield from self._unprove(change)
         if change.action in (Action.FORGET, Action.NO_OP):
             return Made()
-        replaces = change.action is Action.REPLACE and _beside(self._kind(change), change, self._told(change))
+        replaces = change.action is Action.REPLACE and beside(self._kind(change), change, self._told(change))
         # What an earlier apply made to replace another may be changed once more before anybody is pointed at it.
-        proves = replaces or (change.action is Action.UPDATE and bool(_unproved(change)))
-        if proves and _prover(self._plan, change) is not None:
-            self._proofs[change.address] = _unproved(change) or f"{_PROOF}{self._edge.new_id()}"
+        proves = replaces or (change.action is Action.UPDATE and bool(unproved(change)))
+        if proves and prover(self._plan, change) is not None:
+            self._proofs[change.address] = unproved(change) or f"{PROOF}{self._edge.new_id()}"
         try:
             yield from ledger_store.write([self._intent(change)], self._edge.fence)
         except Exception:
@@ -454,18 +325,18 @@ class _Execution:
 
     def _prove(self, change: Change, made: Made) -> Steps[None]:
         """Show that what was just made works before others are pointed at it. Else it goes, and NotProved is raised."""
-        user = _prover(self._plan, change)
+        user = prover(self._plan, change)
         if user is None or user.live is None:
             return
-        kind, prover = self._kind(change), self._kind(user)
-        name = self._proofs.get(change.address) or _unproved(change)
-        question = _question(self._plan, user, self._attributes)
+        kind, proving = self._kind(change), self._kind(user)
+        name = self._proofs.get(change.address) or unproved(change)
+        asked = question(self._plan, user, self._attributes)
         try:
-            yield from prover.prove(Proof(name, made.id, user.live, self._context.place, question))
+            yield from proving.prove(Proof(name, made.id, user.live, self._context.place, asked))
         except (Failed, NeverHappened, ServiceFailure) as error:
             # Where the successor can not be taken back, the intent tells the next apply of it.
             with suppress(Failed, NeverHappened, ServiceFailure):
-                applied = recorded(_resolved(change, self._attributes))
+                applied = recorded(filled(change, self._attributes))
                 sought = Sought(self._name(change), made.id, signers=kind.signers(applied))
                 found = yield from kind.look(sought, self._context.place)
                 row = replace(self._rows[change.address], applied=applied)
@@ -473,14 +344,14 @@ class _Execution:
                     yield from kind.delete(Work(change.address, live.name, self._context.place, live=live, row=row))
                 if not (isinstance(error, ServiceFailure) and error.may_have_happened):
                     before = self._rows.get(change.address)
-                    if before is not None and _unproved(change):
-                        before = replace(before, intent=_cleaning(change, before.id))
+                    if before is not None and unproved(change):
+                        before = replace(before, intent=cleaning(change, before.id))
                     yield from self._back(change, before)
             raise NotProved(error) from error
 
     def _unprove(self, change: Change) -> Steps[None]:
         """Remove what the proof of an earlier apply left because it was cut short."""
-        left = _unproved(change)
+        left = unproved(change)
         for kind in self._context.kinds.values() if left else ():
             if kind.proves:
                 yield from kind.unprove(left, self._context.place)
@@ -524,7 +395,7 @@ class _Execution:
         """Remove what earlier replacements left."""
         kind = self._kind(change)
         signers = tuple(one for known in (change.row, row) if known is not None for one in kind.signers(known.applied))
-        for old in _leftovers(change):
+        for old in leftovers(change):
             if old.id == row.id:
                 continue
             found = yield from kind.look(replace(old, signers=signers), self._context.place)
@@ -544,11 +415,11 @@ class _Execution:
             "action": str(change.action),
             "name": self._name(change),
             "seen": list(seen),
-            "old": [{"name": old.name, "id": old.id} for old in _leftovers(change)],
+            "old": [{"name": old.name, "id": old.id} for old in leftovers(change)],
             "at": self._edge.timestamp(),
         }
         if change.desired is not None:
-            fields = _resolved(change, self._attributes)
+            fields = filled(change, self._attributes)
             intent["fields"] = recorded(fields)
             intent["fingerprints"] = self._fingerprints(change, fields) if change.action in _ANEW else {}
             intent["sends"] = sorted(change.changed_fields & self._kind(change).schema.write_only)
@@ -570,7 +441,7 @@ class _Execution:
 
     def _write_row(self, change: Change, made: Made) -> Steps[None]:
         assert change.desired is not None
-        fields = _resolved(change, self._attributes)
+        fields = filled(change, self._attributes)
         row = change.row
         fresh = Row(
             address=change.address,
@@ -583,7 +454,7 @@ class _Execution:
             depends_on=needed(self._plan.graph, change.address),
             fingerprints=self._fingerprints(change, fields),
             lifecycle=change.desired.lifecycle,
-            intent=_cleaning(change, made.id),
+            intent=cleaning(change, made.id),
             applied_at=self._edge.timestamp(),
             moved_from=change.moved_from,
         )
@@ -662,7 +533,7 @@ class _Execution:
 
     def _sought(self, change: Change) -> Sought:
         row = self._rows.get(change.address) or change.row
-        fields = _resolved(change, self._attributes) if change.desired else {}
+        fields = filled(change, self._attributes) if change.desired else {}
         signers = self._kind(change).signers(fields or (row.applied if row else {}))
         return Sought(self._name(change), row.id if row else "", frozenset(fields), signers)
 
@@ -674,7 +545,7 @@ class _Execution:
             return "it is still there" if live is not None and not kind.schema.shared else ""
         if live is None:
             return "it is not there"
-        fields = _resolved(change, self._attributes) if change.desired else {}
+        fields = filled(change, self._attributes) if change.desired else {}
         others = self._sharing.entries(change.address)
         versions = Versions(fields, live.fields, row.applied if row else None, (row.prior or {}) if row else {}, others)
         ignore = change.desired.lifecycle.ignore if change.desired else ()
@@ -684,7 +555,7 @@ class _Execution:
             again = replace(change, live=live, row=row, fields=found)
             turn = yield from self._turn(change)
             try:
-                yield from kind.update(_work(self._plan, again, self._attributes, self._sharing))
+                yield from kind.update(told(self._plan, again, self._attributes, self._sharing))
             except Exception:
                 yield from unstopped(self._end_turn(turn))
                 raise
@@ -716,166 +587,3 @@ def _became(result: Result) -> dict[str, Json]:
     told: dict[str, Json] = {"status": str(result.status), "seconds": round(result.seconds, 3)}
     told |= {"error": history.cut(str(result.error))} if result.error is not None else {}
     return {**told, **({"waits_for": [str(one) for one in result.waits_for]} if result.waits_for else {})}
-
-
-def known_attributes(plan: Plan) -> Attributes:
-    """What references to the plan's objects are worth before anything is done."""
-    context = plan.context
-    desired = {change.address: change.desired for change in plan.changes if change.desired is not None}
-    attributes = Attributes(context.kinds, context.place, desired)
-    for change in plan.changes:
-        if change.live is not None and change.action is not Action.REPLACE:
-            attributes.learn(change.address, change.live.attributes)
-    return attributes
-
-
-def _resolved(change: Change, attributes: Attributes) -> Mapping[str, Value]:
-    assert change.desired is not None
-    return resolved(change.desired, attributes.lookup).fields
-
-
-def _sharing(plan: Plan) -> Sharing:
-    desired = [change.desired for change in plan.changes if change.desired is not None]
-    return Sharing(plan.context, desired, [change.address for change in plan.changes if change.desired is None])
-
-
-def _work(
-    plan: Plan,
-    change: Change,
-    attributes: Attributes,
-    shared: Sharing,
-    patience: float = _FAIL_FAST,
-    grace: float = 0.0,
-) -> Work:
-    """What the change's kind is told. Failed when a value is needed that is not known."""
-    context = plan.context
-    kind = context.kinds[change.address.kind]
-    fields = _resolved(change, attributes) if change.desired else (change.row.applied if change.row else {})
-    unknown = [reference for _, reference in references(fields) if reference.namespace != "secret"]
-    if unknown:
-        raise Failed("unknown-reference", f"{change.address} needs {unknown[0]}, which is not known")
-    if change.desired is not None:
-        name = kind.schema.service_name(change.address.name, fields)
-        fields = kept(kind.schema, fields, change.live.fields if change.live else {}, change.desired.lifecycle.ignore)
-    else:
-        name, fields = (change.live.name if change.live else ""), {}
-    return Work(
-        change.address,
-        name,
-        context.place,
-        fields,
-        change.changed_fields,
-        change.live,
-        change.row,
-        context.mark,
-        shared.entries(change.address),
-        _users(plan, change) if kind.schema.edited_in_use(fields) else frozenset(),
-        patience,
-        grace,
-    )
-
-
-def _users(plan: Plan, used: Change) -> frozenset[str]:
-    """The ids of the manifest's objects that need one."""
-    users = (one for one in plan.changes if used.address in plan.graph.get(one.address, ()))
-    return frozenset(one.live.id for one in users if one.live is not None)
-
-
-def _write(kind: Kind, change: Change, work: Work) -> Steps[Made]:
-    """The requests of one change, the ledger's apart."""
-    if change.action is Action.DELETE:
-        yield from kind.delete(work)
-        return Made()
-    if change.action is Action.REPLACE:
-        if not _beside(kind, change, work):
-            assert change.live is not None
-            yield from kind.delete(replace(work, name=change.live.name))
-        return (yield from kind.create(work))
-    if change.action is Action.CREATE:
-        return (yield from kind.create(work))
-    return (yield from kind.update(work))
-
-
-def _beside(kind: Kind, change: Change, work: Work) -> bool:
-    """Whether a new object can be made while the old one is there: the service makes ids, or their names differ."""
-    return kind.schema.server_made_ids or change.live is None or kind.key(change.live.name) != kind.key(work.name)
-
-
-def _noted(steps: Steps[T], written: list[Request]) -> Steps[T]:
-    """Steps, with the writes noted that were carried out or may have been."""
-    try:
-        step = next(steps)
-        while True:
-            asked = [request for request in step.requests if writes(request)] if isinstance(step, Call) else []
-            try:
-                reply = yield step
-            except Exception as error:
-                written += [request for request in asked if not _refused(request, error)]
-                step = steps.throw(error)
-            else:
-                answered = zip(step.requests, reply.answers, strict=True) if isinstance(step, Call) else ()
-                written += [request for request, answer in answered if writes(request) and answer.ok]
-                step = steps.send(reply)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-def _refused(request: Request, error: Exception) -> bool:
-    if isinstance(error, Stopped):
-        return True
-    return isinstance(error, ServiceFailure) and error.request is request and not error.may_have_happened
-
-
-def _prover(plan: Plan, change: Change) -> Change | None:
-    """Somebody who is pointed at what replaces `change`'s object, and can prove that it works."""
-    for user in plan.pending:
-        used = plan.context.kinds[user.address.kind].proves and change.address in plan.graph.get(user.address, ())
-        changes = user.live is not None and user.action in (Action.UPDATE, Action.ADOPT)
-        if used and changes and (change.action is Action.REPLACE or not _points(user, change)):
-            return user
-    return None
-
-
-def _question(plan: Plan, user: Change, attributes: Attributes) -> Value:
-    """The body of the manifest's first query to `user` that is to succeed, None where there is none."""
-    for query in plan.context.manifest.verify:
-        asked = [reference for _, reference in references({"model": query.body.get("model")})]
-        expect = query.body.get("expect")
-        fails = isinstance(expect, Mapping) and expect.get("status", 200) != 200
-        if not fails and any((one.namespace, one.name) == (user.address.kind, user.address.name) for one in asked):
-            body = resolve(query.body.get("body"), attributes.lookup)
-            return None if any(one.namespace != "secret" for _, one in references({"body": body})) else body
-    return None
-
-
-def _points(user: Change, change: Change) -> bool:
-    """Whether a live object refers to the one at work already."""
-    return user.live is not None and change.live is not None and change.live.id in user.live.fields.values()
-
-
-def _unproved(change: Change) -> str:
-    """The name of a proof that an earlier apply began and may not have ended, else ""."""
-    name = change.row.intent.get("proof") if change.row is not None and change.row.intent is not None else None
-    return name if isinstance(name, str) else ""
-
-
-def _cleaning(change: Change, kept: str) -> Mapping[str, Json] | None:
-    """The intent to remove what a change leaves, without the object that is kept; None where it leaves nothing."""
-    left: list[Json] = [{"name": old.name, "id": old.id} for old in _leftovers(change) if old.id != kept]
-    return {"action": "clean-up", "old": left} if left else None
-
-
-def _leftovers(change: Change) -> tuple[Sought, ...]:
-    """Objects that an earlier or this change leaves to be removed."""
-    old = change.row.intent.get("old") if change.row and change.row.intent else None
-    found = [
-        Sought(str(one.get("name")), str(one.get("id")))
-        for one in (old if isinstance(old, list) else [])
-        if isinstance(one, Mapping)
-    ]
-    replaced = [change.live] if change.action is Action.REPLACE and change.live is not None else []
-    for live in (*replaced, *change.strays):
-        if live.id and live.id not in [one.id for one in found]:
-            found.append(Sought(live.name, live.id))
-    return tuple(found)
