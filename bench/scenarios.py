@@ -14,6 +14,7 @@ from bench.workload import KINDS, kinds_of, manifest, number, objects
 
 SCENARIOS = ("first apply", "no-change plan", "drifted plan", "one change")
 CROWDED = "crowded plan"
+_DEPLOYMENT = "GET /_plugins/_ml/models/{id}"  # searches show it late, and there is no way to look at many at once
 OTHERS = 2_000
 APPLIED = 1_000
 """More chains than this are put there at full speed and only looked at."""
@@ -68,6 +69,7 @@ class Case:
             "yardstick": round(statistics.median(one.yardstick for one in self.runs), 4),
             "served": round(statistics.median(one.tally["cpu"] for one in self.runs), 3),
             "requests": dict(self.middle.tally["classes"]),
+            "looks": self.middle.tally["operations"].get(_DEPLOYMENT, 0),
             "operations": dict(self.middle.tally["operations"]),
             "refused": dict(self.middle.tally["refused"]),
             "bound": self.bound.json(),
