@@ -1,12 +1,11 @@
 """What is wrong with a manifest's objects that schemas can not say: policy documents, and the kinds' own checks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from reconciler.canonical import policy
-from reconciler.canonical.json import Json
 from reconciler.errors import Position, Problem
-from reconciler.manifest.templates import Template, Value
+from reconciler.manifest.templates import Value, replaced
 from reconciler.model.change import Path
 from reconciler.model.kind import Fault, Kind
 from reconciler.model.objects import Address, Desired
@@ -36,9 +35,11 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
 
 def _policies(rule: Rule, value: Value, path: Path) -> Iterator[Fault]:
     """The faults of every policy document inside a value."""
+    if rule.formats.isdisjoint(_FLAVOURS):
+        return
     form = str(rule.schema.get("format", ""))
     if form in _FLAVOURS:
-        document = _text(value)
+        document = replaced(value, str)  # references as the text they are written in
         for fault in policy.check(document, _FLAVOURS[form]):
             yield Fault("bad-policy", (*path, *fault.path), fault.message, fault.hint)
         if form == "iam-trust-policy" and policy.size(document) > _TRUST[0]:
@@ -55,17 +56,6 @@ def _literals(kind: Kind, fields: Mapping[str, Value]) -> Iterator[Path]:
         for key, member in value.items() if isinstance(value, Mapping) else ():
             if isinstance(member, str) and not member.startswith("arn:"):
                 yield (name, key)
-
-
-def _text(value: Value) -> Json:
-    """A document with its references as the text they are written in."""
-    if isinstance(value, Template):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _text(member) for key, member in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_text(member) for member in value]
-    return value
 
 
 def _named(address: Address, path: Path) -> str:

@@ -1,13 +1,14 @@
 """References between objects: which there are, what they are worth, and the order they ask for."""
 
 import graphlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from operator import is_
 from typing import TypeAlias
 
 from reconciler.errors import Position, Problem
-from reconciler.manifest.templates import Reference, Template, Value, holds_template
+from reconciler.manifest.templates import Reference, Template, Value, replaced
 from reconciler.model.kind import Kind, Place, Siblings
 from reconciler.model.objects import Address, Desired
 
@@ -23,16 +24,15 @@ Graph: TypeAlias = Mapping[Address, frozenset[Address]]
 
 def resolve(value: Value, lookup: Lookup) -> Value:
     """`value` with every known reference replaced by its value. What is not known stays as it is."""
-    if not holds_template(value):
-        return value
-    if isinstance(value, Template):
-        parts = [part if isinstance(part, str) else _known(part, lookup) for part in value.parts]
-        texts = [part for part in parts if isinstance(part, str)]
-        return "".join(texts) if len(texts) == len(parts) else Template(tuple(parts))
-    if isinstance(value, Mapping):
-        return {key: resolve(member, lookup) for key, member in value.items()}
-    assert isinstance(value, Sequence)
-    return [resolve(member, lookup) for member in value]
+    return replaced(value, lambda template: _filled(template, lookup))
+
+
+def _filled(template: Template, lookup: Lookup) -> str | Template:
+    parts = [part if isinstance(part, str) else _known(part, lookup) for part in template.parts]
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) == len(parts):
+        return "".join(texts)
+    return template if all(map(is_, parts, template.parts)) else Template(tuple(parts))
 
 
 def resolved(desired: Desired, lookup: Lookup) -> Desired:
@@ -59,14 +59,12 @@ def place_value(reference: Reference, place: Place) -> str | None:
     return values.get(reference.name) or None
 
 
-def graph(
-    desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], lookup: Lookup = lambda reference: None
-) -> Graph:
+def graph(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], lookup: Lookup | None = None) -> Graph:
     """What each object needs first: by its references, its `depends_on`, and its kind's own rules.
 
     The rules compare values: `lookup` gives those that are known already.
     """
-    known = {address: resolved(one, lookup) for address, one in desired.items()}
+    known = {address: resolved(one, lookup) for address, one in desired.items()} if lookup else desired
     everything = Siblings(known.values())
     edges: dict[Address, frozenset[Address]] = {}
     for address, one in desired.items():
@@ -110,15 +108,17 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
     found: list[Problem] = []
     for address, one in desired.items():
         for path, reference in one.references:
-            if reference.namespace in kinds:
+            unknown = _unknown(reference, desired, kinds) if reference.namespace in kinds else None
+            if unknown is not None:
+                message, hint = unknown
                 where = locate(address, path, reference)
-                found += _unknown(reference, address, str(path[0]), desired, kinds, where)
-        for needed in sorted(other for other in one.depends_on if other not in desired):
-            found.append(
-                Problem(
-                    "unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address)
-                )
+                found.append(Problem("unknown-reference", message, where, f"{address}.{path[0]}", hint))
+        found += [
+            Problem(
+                "unknown-reference", f"depends_on names {needed}, which is not declared", one.position, str(address)
             )
+            for needed in sorted(other for other in one.depends_on if other not in desired)
+        ]
     return [*found, *_repeated(desired, kinds)] or _cycles(desired, kinds)
 
 
@@ -143,25 +143,18 @@ def _repeated(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> 
 
 
 def _unknown(
-    reference: Reference,
-    address: Address,
-    field: str,
-    desired: Mapping[Address, Desired],
-    kinds: Mapping[str, Kind],
-    where: Position | None,
-) -> Iterator[Problem]:
+    reference: Reference, desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]
+) -> tuple[str, str] | None:
+    """What is wrong with a reference to an object, and what to do; None where it is known."""
     target = Address(reference.namespace, reference.name)
     if target not in desired:
         names = [other.name for other in desired if other.kind == target.kind]
-        message = f"no object {target}"
-        yield Problem("unknown-reference", message, where, f"{address}.{field}", _near(reference.name, names))
-        return
-    schema = kinds[target.kind].schema
-    known = [*schema.attributes, *(desired[target].fields)]
-    if reference.attribute not in known:
-        message = f"{target} has no attribute {reference.attribute!r}"
-        hint = _near(reference.attribute, known) or f"it has {', '.join(schema.attributes)}"
-        yield Problem("unknown-reference", message, where, f"{address}.{field}", hint)
+        return f"no object {target}", _near(reference.name, names)
+    schema, fields = kinds[target.kind].schema, desired[target].fields
+    if reference.attribute in fields or reference.attribute in schema.attributes:
+        return None
+    hint = _near(reference.attribute, [*schema.attributes, *fields]) or f"it has {', '.join(schema.attributes)}"
+    return f"{target} has no attribute {reference.attribute!r}", hint
 
 
 def _near(name: str, names: Iterable[str]) -> str:
@@ -171,7 +164,7 @@ def _near(name: str, names: Iterable[str]) -> str:
 
 def _cycles(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> list[Problem]:
     try:
-        ordered(graph(desired, kinds))
+        graphlib.TopologicalSorter(graph(desired, kinds)).prepare()
     except graphlib.CycleError as error:
         circle = error.args[1]
         text = " -> ".join(str(address) for address in reversed(circle))

@@ -199,7 +199,8 @@ def load(paths: Sequence[str], schemas: Schemas, inputs: Inputs) -> Manifest:
     problems += _misplaced_references(files, schemas)
     problems += _conflicts(files, schemas)
     moved = [one for file in files for one in _moved(file)]
-    problems += move_problems(moved, _declared(files, schemas), list(schemas.kinds))
+    if moved:
+        problems += move_problems(moved, _declared(files, schemas), list(schemas.kinds))
     names = [file.value["manifest"] for file in files if "manifest" in file.value]
     if not names:
         problems.append(_nameless(paths, files))

@@ -5,14 +5,14 @@ literal `${`. Everything else belongs to the services (`${parameters.x}`, `${aws
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from types import NoneType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, overload
 
-from reconciler.canonical.json import Scalar
+from reconciler.canonical.json import Json, Scalar
 
 TARGET_ATTRIBUTES = ("region", "account_id", "partition", "domain_arn", "endpoint")
 """What `${target.x}` may ask for."""
@@ -83,6 +83,8 @@ class Template:
 Value: TypeAlias = "Scalar | Template | Sequence[Value] | Mapping[str, Value]"
 """A JSON value in which strings may still be templates."""
 
+_Member = TypeVar("_Member")
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -147,19 +149,56 @@ _MAPPINGS = (dict, Mapping)  # nearly all are dicts, and to ask whether somethin
 
 def references(value: Value) -> Iterator[tuple[tuple[str | int, ...], Reference]]:
     """Every reference inside `value`, with the path of the string it stands in."""
+    found: list[tuple[tuple[str | int, ...], Reference]] = []
     if isinstance(value, Template):
-        for reference in value.references:
-            yield (), reference
-    elif not holds_template(value):
-        return
-    elif isinstance(value, _MAPPINGS):
-        for key, member in value.items():
-            for path, reference in references(member):
-                yield (key, *path), reference
-    elif isinstance(value, Sequence):
-        for index, item in enumerate(value):
-            for path, reference in references(item):
-                yield (index, *path), reference
+        found += [((), reference) for reference in value.references]
+    elif not isinstance(value, SCALARS):
+        _collect(value, (), found)
+    return iter(found)
+
+
+def _collect(
+    value: Sequence[Value] | Mapping[str, Value],
+    path: tuple[str | int, ...],
+    found: list[tuple[tuple[str | int, ...], Reference]],
+) -> None:
+    for step, member in members(value):
+        if isinstance(member, Template):
+            found += [((*path, step), reference) for reference in member.references]
+        elif not isinstance(member, SCALARS):
+            _collect(member, (*path, step), found)
+
+
+def members(value: Sequence[_Member] | Mapping[str, _Member]) -> Iterable[tuple[str | int, _Member]]:
+    """What is in a mapping or a list, with keys or indices."""
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list):
+        return enumerate(value)
+    return value.items() if isinstance(value, Mapping) else enumerate(value)
+
+
+@overload
+def replaced(value: Value, by: Callable[[Template], Json]) -> Json: ...
+@overload
+def replaced(value: Value, by: Callable[[Template], Value]) -> Value: ...
+def replaced(value: Value, by: Callable[[Template], Value]) -> Value:
+    """`value` with `by(template)` in place of each template. Where that changes nothing, it is the same and no copy."""
+    if isinstance(value, Template):
+        return by(value)
+    if isinstance(value, SCALARS):
+        return value
+    changed: dict[str | int, Value] = {}
+    for step, member in members(value):
+        if not isinstance(member, SCALARS):
+            new = replaced(member, by)
+            if new is not member:
+                changed[step] = new
+    if not changed:
+        return value
+    if isinstance(value, _MAPPINGS):
+        return {key: changed.get(key, member) for key, member in value.items()}
+    return [changed.get(index, item) for index, item in enumerate(value)]
 
 
 def holds_template(value: Value) -> bool:

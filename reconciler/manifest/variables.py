@@ -10,7 +10,7 @@ from reconciler.manifest.document import Document, Path
 from reconciler.manifest.events import parse as parse_document
 from reconciler.manifest.scalars import shortened, spelled
 from reconciler.manifest.source import Source
-from reconciler.manifest.templates import Reference, Template, TemplateError, Value
+from reconciler.manifest.templates import SCALARS, Reference, Template, TemplateError, Value, members
 from reconciler.manifest.templates import parse as parse_text
 
 PREFIX = "RECONCILER_VAR_"
@@ -30,6 +30,8 @@ PASSWORD: Path = ("target", "opensearch", "auth", "password")
 """The one place where `${env.X}` is left alone, so that the manifest never holds the password."""
 
 _UNTOUCHED = frozenset({"manifest", "$schema"})
+
+_OUTSIDE = frozenset({"var", "env"})
 
 _UNKNOWN = Template((Reference("", ""),))
 """In place of a value that could not be found, so that nothing else is said about it."""
@@ -95,6 +97,7 @@ class Resolver:
         self._environment = inputs.environment
         self._kinds = kinds
         self._values = self._given(inputs)
+        self._texts: dict[str, str | Template] = {}  # as they were parsed: many stand in many objects
         self._document: Document
         self._path: list[str | int] = []
 
@@ -113,25 +116,39 @@ class Resolver:
         return self._resolved(section)
 
     def _resolved(self, value: Json) -> Value:
+        """`value` with all of it filled in; itself where there is nothing to fill in."""
         if isinstance(value, str):
             return self._text(value) if "${" in value else value
-        if isinstance(value, dict):
-            members: dict[str, Value] = {}
-            for key, member in value.items():
-                self._path.append(key)
-                name = self._key(key) if "${" in key else key
-                if name is not None:
-                    members[name] = self._resolved(member)
-                self._path.pop()
-            return members
-        if isinstance(value, list):
-            items: list[Value] = []
-            for index, item in enumerate(value):
-                self._path.append(index)
-                items.append(self._resolved(item))
-                self._path.pop()
-            return items
-        return value
+        if isinstance(value, SCALARS):
+            return value
+        changed: dict[str | int, Value] = {}
+        path = self._path
+        for step, member in members(value):
+            if isinstance(member, str):
+                if "${" not in member:
+                    continue
+            elif isinstance(member, SCALARS):
+                continue
+            path.append(step)
+            resolved = self._resolved(member)
+            if resolved is not member:
+                changed[step] = resolved
+            path.pop()
+        if isinstance(value, dict | Mapping):
+            filled = {key: changed.get(key, member) for key, member in value.items()} if changed else value
+            return self._named(filled) if "${" in "\n".join(value) else filled
+        return [changed.get(index, item) for index, item in enumerate(value)] if changed else value
+
+    def _named(self, filled: Mapping[str, Value]) -> Value:
+        """The members by their keys without escapes."""
+        named: dict[str, Value] = {}
+        for key, member in filled.items():
+            self._path.append(key)
+            name = self._key(key) if "${" in key else key
+            if name is not None:
+                named[name] = member
+            self._path.pop()
+        return named
 
     def _key(self, key: str) -> str | None:
         """The key without escapes; None when it holds references, which keys may not."""
@@ -157,7 +174,8 @@ class Resolver:
                 "bad-reference", "a variable's default is plain", self._reference_place(parsed.references[0]), hint
             )
             return text
-        if tuple(self._path) == PASSWORD:
+        outside = any(one.namespace in _OUTSIDE for one in parsed.references)
+        if not outside or tuple(self._path) == PASSWORD:
             return parsed
         parts = [self._part(part) for part in parsed.parts]
         if len(parts) == 1:
@@ -175,8 +193,11 @@ class Resolver:
         return Template(tuple(joined))
 
     def _parsed(self, text: str) -> str | Template:
+        if text in self._texts:
+            return self._texts[text]
         try:
-            return parse_text(text, self._kinds)
+            parsed = self._texts[text] = parse_text(text, self._kinds)
+            return parsed
         except TemplateError as error:
             for fault in error.faults:
                 place = self._document.within(tuple(self._path), fault.offset, fault.length)

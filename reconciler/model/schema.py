@@ -95,6 +95,15 @@ class Rule:
         patterns = _mapping(self.schema.get("patternProperties"))
         return tuple((re.compile(pattern), Rule(_mapping(value))) for pattern, value in patterns.items())
 
+    @cached_property
+    def formats(self) -> frozenset[str]:
+        """The formats that the field and what is inside it may have."""
+        if not self.schema:
+            return frozenset()
+        inside = (*self.members.values(), *(rule for _, rule in self.patterns), self.other_members, self.items)
+        own = frozenset({str(self.schema["format"])}) if "format" in self.schema else frozenset()
+        return own.union(*(rule.formats for rule in inside))
+
     def member(self, key: str) -> "Rule":
         """The rule of one key of a map."""
         if key in self.members:

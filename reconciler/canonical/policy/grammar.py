@@ -255,7 +255,7 @@ def _texts(path: Place, value: Json) -> list[tuple[Place, str]]:
 
 
 def _listed(path: Place, value: Json) -> list[tuple[Place, Json]]:
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if not isinstance(value, str) and isinstance(value, Sequence):
         return [((*path, index), entry) for index, entry in enumerate(value)]
     return [(path, value)]
 
