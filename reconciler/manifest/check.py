@@ -10,6 +10,7 @@ from reconciler.errors import Problem
 from reconciler.manifest import wording
 from reconciler.manifest.document import Document, Path
 from reconciler.manifest.schema import Schemas, assemble
+from reconciler.manifest.sieve import doubtful
 from reconciler.manifest.templates import Template, Value, holds_template
 from reconciler.manifest.wording import Finding, Words
 
@@ -26,20 +27,24 @@ def check(value: Value, document: Document, schemas: Schemas) -> list[Problem]:
     """
     words = Words(document, schemas)
     findings = dict.fromkeys(
-        finding for error in _validator(schemas).iter_errors(value) for finding in _findings(error, words)
+        finding
+        for part in doubtful(value, schemas)
+        for error in thorough(schemas).iter_errors(part)
+        for finding in _findings(error, words)
     )
     return [finding.problem(document) for finding in findings]
 
 
 def misfits(value: Value, schemas: Schemas) -> Iterator[tuple[Path, str]]:
     """Where the value of a manifest does not keep to the schema, and the keyword it breaks: for what is no file."""
-    for error in _validator(schemas).iter_errors(value):
-        yield tuple(error.absolute_path), str(error.validator)
+    for part in doubtful(value, schemas):
+        for error in thorough(schemas).iter_errors(part):
+            yield tuple(error.absolute_path), str(error.validator)
 
 
 @lru_cache(maxsize=8)
-def _validator(schemas: Schemas) -> Any:
-    """A validator of whole documents that knows templates."""
+def thorough(schemas: Schemas) -> Any:
+    """A validator of whole documents, of the library jsonschema, that knows templates: what it says is right."""
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
