@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NoReturn, TypeAlias
 
 from reconciler.canonical.json import Json
@@ -28,7 +29,8 @@ class Document:
     source: Source
     problems: tuple[Problem, ...]
     _root: list[Json] = field(repr=False)
-    _marks: Mapping[int, "array[int]"] = field(repr=False)  # by container: offsets, four a member, two an item
+    _marks: "array[int]" = field(repr=False)  # offsets, four a member, two an item, container after container
+    _first: Mapping[int, int] = field(repr=False)  # by container: where in `_marks` its first member or item is
 
     @property
     def file(self) -> str:
@@ -78,29 +80,29 @@ class Document:
         """Key, value and place of the key of every member of the mapping at `path`; nothing if it is none."""
         container = self.at(path)
         if isinstance(container, dict):
-            marks = self._marks[id(container)]
-            for index, (key, value) in enumerate(container.items()):
-                yield key, value, self.source.position(marks[4 * index], marks[4 * index + 1])
+            first = self._first[id(container)]
+            for at, (key, value) in zip(count(first, 4), container.items(), strict=False):
+                yield key, value, self.source.position(self._marks[at], self._marks[at + 1])
 
     def _spans(self, path: Path) -> tuple[tuple[int, int] | None, tuple[int, int]]:
         """The offsets of key and value of the last step of `path` that exists."""
         if not self._root:
             return None, (0, 0)
-        start, end = self._marks[id(self._root)]
         key: tuple[int, int] | None = None
-        span = (start, end)
+        span = self._span(self._first[id(self._root)])
         value = self._root[0]
         for step in path:
             if isinstance(value, dict) and step in value:
-                at = 4 * list(value).index(str(step))
-                marks = self._marks[id(value)]
-                key, span, value = (marks[at], marks[at + 1]), (marks[at + 2], marks[at + 3]), value[step]
+                at = self._first[id(value)] + 4 * list(value).index(str(step))
+                key, span, value = self._span(at), self._span(at + 2), value[step]
             elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-                marks = self._marks[id(value)]
-                key, span, value = None, (marks[2 * step], marks[2 * step + 1]), value[step]
+                key, span, value = None, self._span(self._first[id(value)] + 2 * step), value[step]
             else:
                 break
         return key, span
+
+    def _span(self, at: int) -> tuple[int, int]:
+        return self._marks[at], self._marks[at + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +115,32 @@ class Anchored:
 
 
 class _Frame:
-    """A container that is being filled."""
+    """A container that is being filled, with the offsets of what is in it, and how much that is."""
 
-    __slots__ = ("container", "height", "key", "marks", "size")
+    __slots__ = ("container", "height", "marks", "size")
 
     def __init__(self, container: _Container) -> None:
         self.container = container
-        self.marks: array[int] = array("L")
-        self.key: tuple[str, int, int] | None = None
+        self.marks: list[int] = []
         self.size = 1
         self.height = 0
 
 
 class DocumentBuilder:
-    """Makes a `Document` of keys, values and containers as a parser meets them. Offsets are the source's."""
+    """Makes a `Document` of keys, values and containers as a parser meets them. Offsets are the source's.
+
+    `wants_key` says whether a key has to come next, or the end of the mapping.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.problems: list[Problem] = []
-        self._frame = _Frame([])
+        self.wants_key = False
+        self._frame = self._root = _Frame([])
         self._stack: list[_Frame] = []
-        self._root = self._frame
-        self._marks: dict[int, array[int]] = {id(self._root.container): self._root.marks}
+        self._key: tuple[str, int, int] = ("", 0, 0)
+        self._marks: array[int] = array("L")
+        self._first: dict[int, int] = {}
         self._aliased = 0
 
     @property
@@ -147,20 +153,15 @@ class DocumentBuilder:
         """Whether the innermost open container is a mapping."""
         return type(self._frame.container) is dict
 
-    @property
-    def wants_key(self) -> bool:
-        """Whether a key has to come next, or the end of the mapping."""
-        return self._frame.key is None and type(self._frame.container) is dict
-
     def key(self, name: str, start: int, end: int) -> None:
         """The key of the next value."""
-        frame = self._frame
-        assert isinstance(frame.container, dict)
-        if name in frame.container:
-            first = frame.marks[4 * list(frame.container).index(name)]
+        container = self._frame.container
+        if name in container:
+            first = self._frame.marks[4 * list(container).index(name)]
             place = self.source.position(first)
             self.report("repeated-key", f"{shortened(name)} is there already", start, end, f"the first is at {place}")
-        frame.key = (name, start, end)
+        self._key = (name, start, end)
+        self.wants_key = False
 
     def value(self, value: Json, start: int, end: int) -> None:
         """The value of the last key, or the next item."""
@@ -168,38 +169,46 @@ class DocumentBuilder:
         container = frame.container
         if type(container) is list:
             container.append(value)
-            frame.marks.extend((start, end))
+            frame.marks += (start, end)
             return
-        assert isinstance(container, dict)
-        assert frame.key is not None
-        name, key_start, key_end = frame.key
-        frame.key = None
-        marks = array("L", (key_start, key_end, start, end))
+        assert type(container) is dict
+        name, key_start, key_end = self._key
         if name in container:
             at = 4 * list(container).index(name)
-            frame.marks[at : at + 4] = marks
+            frame.marks[at : at + 4] = key_start, key_end, start, end
         else:
-            frame.marks.extend(marks)
+            frame.marks += (key_start, key_end, start, end)
         container[name] = value
+        self.wants_key = True
 
     def open(self, container: _Container, start: int, end: int) -> None:
         """A mapping or list as the next value; what follows goes into it until it is closed."""
         if len(self._stack) >= DEEPEST:
             self.fail("unsupported-yaml", f"nested deeper than {DEEPEST} levels", start, end, "make it flatter")
         self.value(container, start, end)
-        frame = _Frame(container)
-        self._marks[id(container)] = frame.marks
         self._stack.append(self._frame)
-        self._frame = frame
+        self._frame = _Frame(container)
+        self.wants_key = type(container) is dict
 
-    def close(self) -> Anchored:
-        """End the innermost container; the answer is what an alias to it repeats."""
+    def close(self) -> None:
+        """End the innermost container."""
         frame = self._frame
+        self._settle(frame)
         self._frame = parent = self._stack.pop()
-        size = frame.size + len(frame.container)
-        parent.size += size
+        parent.size += frame.size + len(frame.container)
         parent.height = max(parent.height, frame.height + 1)
-        return Anchored(frame.container, size, frame.height + 1)
+        self.wants_key = type(parent.container) is dict
+
+    def _settle(self, frame: _Frame) -> None:
+        """Keep the offsets of what is in a container, now that everything is."""
+        self._first[id(frame.container)] = len(self._marks)
+        self._marks.fromlist(frame.marks)
+
+    @property
+    def innermost(self) -> Anchored:
+        """What an alias to the innermost container repeats, as far as that is filled."""
+        frame = self._frame
+        return Anchored(frame.container, frame.size + len(frame.container), frame.height + 1)
 
     def alias(self, anchored: Anchored, start: int, end: int) -> None:
         """A value that stands elsewhere, as the next value."""
@@ -228,4 +237,5 @@ class DocumentBuilder:
         """The document, when everything was said."""
         root = self._root.container
         assert isinstance(root, list)
-        return Document(self.source, tuple(self.problems), root, self._marks)
+        self._settle(self._root)
+        return Document(self.source, tuple(self.problems), root, self._marks, self._first)

@@ -6,13 +6,12 @@ from typing import NoReturn, Protocol
 import yaml
 from yaml.events import (
     AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
     DocumentStartEvent,
     Event,
-    MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
 )
 
 from reconciler.canonical.json import Json, Scalar
@@ -22,7 +21,7 @@ from reconciler.manifest.json_scanner import JsonScanner
 from reconciler.manifest.scalars import half_surrogate, plain_scalar, shortened
 from reconciler.manifest.source import Source
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _UNENDED = "what begins here does not end"
 _WORDINGS = (
     ("cannot start any token", "this can not start a value", "indent with spaces, or put the value in quotes"),
@@ -75,14 +74,19 @@ class _YamlReader:
         self._anchors: dict[str, Anchored | None] = {}
         self._opened: list[str | None] = []
         self._begun = False
+        self._plain: dict[str, Scalar] = {}  # texts without quotes that were met: many are met again
 
     def read(self) -> None:
         """Read the whole text."""
         text = self._builder.source.text
         try:
             parser: _Parser = yaml.CSafeLoader(text) if yaml.__with_libyaml__ else yaml.SafeLoader(text)
-            while (event := parser.get_event()) is not None:
-                self._event(event)
+            next_event = parser.get_event
+            while (event := next_event()) is not None:
+                if isinstance(event, ScalarEvent):
+                    self._scalar(event)
+                else:
+                    self._event(event)
         except yaml.MarkedYAMLError as error:
             self._builder.problems.append(_worded(error, self._builder.source))
             raise ReconcilerError(self._builder.problems) from None
@@ -90,15 +94,13 @@ class _YamlReader:
             self._builder.fail("syntax", f"not YAML: {error}", 0, 0, "mend the syntax")
 
     def _event(self, event: Event) -> None:
-        if isinstance(event, ScalarEvent):
-            self._scalar(event)
-        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+        if isinstance(event, CollectionStartEvent):
             self._start(event)
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-            anchored = self._builder.close()
+        elif isinstance(event, CollectionEndEvent):
             name = self._opened.pop()
             if name:
-                self._anchors[name] = anchored
+                self._anchors[name] = self._builder.innermost
+            self._builder.close()
         elif isinstance(event, AliasEvent):
             self._alias(event)
         elif isinstance(event, DocumentStartEvent):
@@ -107,39 +109,49 @@ class _YamlReader:
             self._begun = True
 
     def _scalar(self, event: ScalarEvent) -> None:
-        start, end = _span(event)
+        builder, text, style = self._builder, event.value, event.style
+        first, last = event.start_mark, event.end_mark
+        assert first is not None
+        assert last is not None
         if event.tag is not None:
             self._report(_tagged(event.tag), event, "remove it")
-        value = self._value(event)
-        if self._builder.wants_key:
-            if event.value == "<<" and not event.style:
-                self._report("merge keys are not part of manifests", event, "write the keys out")
-            elif not isinstance(value, str):
-                self._report(
-                    f"a key has to be text, not {shortened(event.value) or 'nothing'}", event, "put it in quotes"
-                )
-            self._builder.key(event.value, start, end)
+        if style:
+            value: Scalar = text if text.isascii() else self._quoted(event)
+        elif text in self._plain:
+            value = self._plain[text]
+        else:
+            value = self._unquoted(event)
+        if builder.wants_key:
+            if not isinstance(value, str) or (text == "<<" and not style):
+                self._odd_key(event)
+                value = text
+            builder.key(value, first.index, last.index)
             return
-        self._builder.value(value, start, end)
+        builder.value(value, first.index, last.index)
         if event.anchor:
             self._anchors[event.anchor] = Anchored(value)
 
-    def _value(self, event: ScalarEvent) -> Scalar:
-        text, style = event.value, event.style
-        if style:
-            if half_surrogate(text):
-                self._builder.fail(
-                    "syntax", "an escape that is no character", *_span(event), "write the character itself"
-                )
-            return text
+    def _odd_key(self, event: ScalarEvent) -> None:
+        if event.value == "<<":
+            self._report("merge keys are not part of manifests", event, "write the keys out")
+        else:
+            self._report(f"a key has to be text, not {shortened(event.value) or 'nothing'}", event, "put it in quotes")
+
+    def _quoted(self, event: ScalarEvent) -> str:
+        if half_surrogate(event.value):
+            self._builder.fail("syntax", "an escape that is no character", *_span(event), "write the character itself")
+        return event.value
+
+    def _unquoted(self, event: ScalarEvent) -> Scalar:
         try:
-            return plain_scalar(text)
+            value = self._plain[event.value] = plain_scalar(event.value)
+            return value
         except OverflowError:
             message = "the number is out of range"
             self._builder.report("wrong-value", message, *_span(event), "put it in quotes if it is text")
             return 0
 
-    def _start(self, event: MappingStartEvent | SequenceStartEvent) -> None:
+    def _start(self, event: CollectionStartEvent) -> None:
         if event.tag is not None:
             self._report(_tagged(event.tag), event, "remove it")
         if self._builder.wants_key:

@@ -1,18 +1,18 @@
 """The text of a file and where its lines are."""
 
-import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from io import StringIO
+from itertools import accumulate
 from pathlib import Path
 
 from reconciler.errors import Position, Problem, ReconcilerError
 
 LARGEST = 16 * 1024 * 1024
 """Bytes a manifest file may have."""
-
-_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +21,13 @@ class Source:
 
     file: str
     text: str = field(repr=False)
-    _starts: tuple[int, ...] = field(init=False, repr=False)
+    _starts: "array[int]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        starts = (0, *(match.end() for match in _BREAK.finditer(self.text)))
+        starts = array("L", (0,))
+        starts.extend(accumulate(map(len, StringIO(self.text, newline=""))))  # lines as \n, \r\n and \r end them
+        if self.text and self.text[-1] not in "\r\n":
+            starts.pop()
         object.__setattr__(self, "_starts", starts)
 
     def position(self, start: int, end: int | None = None) -> Position:
