@@ -44,7 +44,6 @@ from reconciler.plan.survey import desired_objects
 from reconciler.runner import Counts, Observer, Runner, anything, reading_only
 
 _READING_PATIENCE = 15.0  # seconds; whoever only looks can look again
-_AWS_KINDS = frozenset({"iam_roles"})
 _PASSWORD = EnvironmentSecret("OPENSEARCH_PASSWORD")
 _OWN_CREDENTIALS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
@@ -80,7 +79,7 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     schemas = load_schemas(schemas_folder())
     saved = saved_plan.read(load, schemas_folder() / "formats" / "saved-plan.schema.json")
     if saved is not None:
-        saved_plan.check(saved, known, schemas, _targets(saved.manifest, saved.desired))
+        saved_plan.check(saved, known, schemas, _targets(saved.manifest, saved.desired, known))
         return Subject(saved.manifest, saved.desired, saved.permissions, saved.ledger, saved)
     manifest = load_manifest(load.paths, schemas, Inputs(_variables(load), os.environ))
     desired = desired_objects(manifest, known)
@@ -98,7 +97,7 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     found = [
         *references.problems(desired, known, locate),
         *lint.problems(desired, known, place),
-        *_targets(manifest, desired),
+        *_targets(manifest, desired, known),
     ]
     if found:
         raise ReconcilerError(merge_problems(found))
@@ -362,14 +361,14 @@ def _variables(load: Load) -> dict[str, Json]:
     return values
 
 
-def _targets(manifest: Manifest, desired: Mapping[Address, Desired]) -> list[Problem]:
+def _targets(manifest: Manifest, desired: Mapping[Address, Desired], known: Mapping[str, Kind]) -> list[Problem]:
     """Objects whose service the target does not name: one problem for each service."""
-    aws = [one for one in desired.values() if one.address.kind in _AWS_KINDS]
-    others = [one for one in desired.values() if one.address.kind not in _AWS_KINDS]
+    domain = [one for one in desired.values() if known[one.address.kind].service is Service.OPENSEARCH]
+    account = [one for one in desired.values() if known[one.address.kind].service is not Service.OPENSEARCH]
     found = []
     for objects, target, name in (
-        (aws, manifest.target.aws, "aws"),
-        (others, manifest.target.opensearch, "opensearch"),
+        (account, manifest.target.aws, "aws"),
+        (domain, manifest.target.opensearch, "opensearch"),
     ):
         if objects and target is None:
             message = f"{objects[0].address} needs target.{name}, which the manifest does not state"

@@ -35,6 +35,7 @@ _TAKEN = frozenset({"EntityAlreadyExists"})
 class IamRoles(Kind):
     """A role is read with everything on it, and ours as a whole except for tags of other keys."""
 
+    service = Service.IAM
     marks = True
     entitles = True
     answers: ClassVar[Mapping[str, Json]] = {

@@ -9,7 +9,7 @@ from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
 from reconciler.model.membership import Membership, complete, entries, membership
 from reconciler.model.objects import Address, Desired, Live, Row, Sought
-from reconciler.model.request import Answer, Request
+from reconciler.model.request import Answer, Request, Service
 from reconciler.model.schema import Schema
 from reconciler.model.steps import Steps
 
@@ -155,6 +155,9 @@ class Siblings:
 
 class Kind(ABC):
     """One kind of object. A kind yields requests and never sends them; it holds no state."""
+
+    service: ClassVar[Service] = Service.OPENSEARCH
+    """Who keeps its objects."""
 
     marks: ClassVar[bool] = False
     """Whether its objects carry the ownership mark themselves, so that it says whose they are."""
