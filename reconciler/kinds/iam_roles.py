@@ -12,7 +12,8 @@ from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.canonical.policy.document import decode
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.change import Action, Change
+from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.schema import is_known
@@ -203,6 +204,12 @@ class IamRoles(Kind):
             yield Fault(
                 "iam-limit", ("inline_policies",), f"the inline policies have {size:,} characters", _INLINE_HINT
             )
+
+    def shuts_out(self, change: Change, caller: Caller) -> str:
+        if change.live is None or change.action not in (Action.DELETE, Action.REPLACE):
+            return ""
+        session = caller.arn.partition(":assumed-role/")[2].partition("/")[0]
+        return f"it is the role you are ({caller.arn})" if session == change.live.name else ""
 
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         path = fields.get("path", "/")

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from reconciler.canonical.json import Json
 from reconciler.kinds._security import guard, listing, patch, pointer
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Siblings, Work
+from reconciler.model.change import Change
+from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Place, Reading, Siblings, Work
 from reconciler.model.membership import Membership, entries
 from reconciler.model.objects import Address, Desired, Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, ServiceFailure
@@ -20,6 +21,7 @@ Operation: TypeAlias = Mapping[str, Value]
 """One operation of a JSON Patch."""
 
 LISTS = ("backend_roles", "users", "hosts", "and_backend_roles")
+_ACCESS = frozenset({"all_access", "security_manager"})
 _COLLECTION = "rolesmapping"
 _MOVED = "Missing field"  # a mapping or list that was there a moment ago
 _USER = re.compile(r"arn:[a-z-]+:iam::\d{12}:user/")
@@ -73,6 +75,14 @@ class RoleMappings(Kind):
     def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
         """The role itself, where the manifest declares it."""
         yield Address("security_roles", desired.address.name)
+
+    def shuts_out(self, change: Change, caller: Caller) -> str:
+        role = change.address.name
+        if role not in _ACCESS or role not in caller.roles:
+            return ""
+        selves = {caller.user, *caller.backend_roles}
+        gone = sorted({str(field.before) for field in change.fields if field.after is None and field.before in selves})
+        return f"{gone[0]}, which is you, would lose {role}" if gone else ""
 
     def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
         if request.method == "GET":

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from reconciler.canonical.json import Json
 from reconciler.kinds._security import guard, listing, patch, pointer
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
+from reconciler.model.change import Action, Change
+from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Repeat, Request
 from reconciler.model.steps import Failed, NotYet, Steps, call, until
@@ -58,6 +59,12 @@ class SecurityRoles(Kind):
             if isinstance(query, str) and query and "${" not in query and not _is_object(query):
                 path = ("index_permissions", index, "dls")
                 yield Fault("wrong-value", path, "not a query as JSON text", 'such as {"term": {"public": true}}')
+
+    def shuts_out(self, change: Change, caller: Caller) -> str:
+        lost = change.action is Action.DELETE and change.address.name in caller.roles
+        if not lost or "all_access" in caller.roles:
+            return ""
+        return f"{caller.user}, which is you, would lose what it allows"
 
     def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
         if request.method == "GET":

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
+from reconciler.model.change import Change
 from reconciler.model.membership import Membership, complete, entries, membership
 from reconciler.model.objects import Address, Desired, Live, Row, Sought
 from reconciler.model.request import Answer, Request, Service
@@ -32,6 +33,17 @@ class Place:
         if not (self.region and self.account_id and self.domain):
             return ""
         return f"arn:{self.partition}:es:{self.region}:{self.account_id}:domain/{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who the tool is: its ARN and account in AWS, its name and roles in OpenSearch; "" where unknown."""
+
+    arn: str = ""
+    account: str = ""
+    user: str = ""
+    roles: tuple[str, ...] = ()
+    backend_roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +260,10 @@ class Kind(ABC):
     def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
         """What `desired` needs that its references do not say. `others` are all objects of the manifest."""
         return ()
+
+    def shuts_out(self, change: Change, caller: Caller) -> str:
+        """How a change of one of its objects takes the caller's own access away, "" where it does not."""
+        return ""
 
     def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json] | None:
         """For shared kinds: the values of `fields` to go back to when we leave; None when it was not there.

@@ -2,26 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.errors import Problem, Severity
 from reconciler.ledger import Ledger
 from reconciler.manifest.load import Manifest
 from reconciler.model.change import Action, Change
-from reconciler.model.kind import Kind, Place
+from reconciler.model.kind import Caller, Kind, Place
 from reconciler.model.objects import Address
 from reconciler.references import Graph
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who the tool is: its ARN and account in AWS, its name and roles in OpenSearch; "" where unknown."""
-
-    arn: str = ""
-    account: str = ""
-    user: str = ""
-    roles: tuple[str, ...] = ()
-    backend_roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ class Context:
     manifest: Manifest
     kinds: Mapping[str, Kind]
     place: Place
-    caller: Caller = Caller()
+    caller: Caller = field(default_factory=Caller)
     cluster: Cluster = Cluster()
     ledger: Ledger = Ledger()
 

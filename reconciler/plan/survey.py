@@ -10,7 +10,7 @@ from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import Ledger
 from reconciler.manifest.load import Manifest, SigV4Auth
 from reconciler.manifest.templates import Reference, Value
-from reconciler.model.kind import Kind, Place, Reading
+from reconciler.model.kind import Caller, Kind, Place, Reading
 from reconciler.model.objects import Address, Desired, Row, Sought
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, Steps, call
@@ -18,7 +18,7 @@ from reconciler.plan import mapped
 from reconciler.plan.known import Attributes
 from reconciler.plan.mapped import Mapped
 from reconciler.plan.moves import read_ledger
-from reconciler.plan.plan import Caller, Cluster, Context
+from reconciler.plan.plan import Cluster, Context
 from reconciler.plan.secrets import Secrets
 from reconciler.references import place_value, resolved
 from reconciler.runner import Flow, Runner

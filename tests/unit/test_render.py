@@ -22,10 +22,10 @@ from reconciler.manifest.schema import load_schemas
 from reconciler.manifest.templates import parse
 from reconciler.manifest.variables import Inputs
 from reconciler.model.change import Action
-from reconciler.model.kind import Place, Reading
+from reconciler.model.kind import Caller, Place, Reading
 from reconciler.model.objects import Address, Live, Row
 from reconciler.plan.decide import Permissions, decide
-from reconciler.plan.plan import Caller, Cluster, Context, Plan
+from reconciler.plan.plan import Cluster, Context, Plan
 from reconciler.plan.survey import Survey, desired_objects, with_target
 from reconciler.render import text as as_text
 from reconciler.render.plan_json import plan_json

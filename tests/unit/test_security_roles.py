@@ -7,9 +7,10 @@ import pytest
 
 from reconciler.canonical.json import Json
 from reconciler.model.change import Action
+from reconciler.model.kind import Caller
 from reconciler.model.objects import Address
 from reconciler.plan.decide import Permissions
-from reconciler.plan.plan import Caller, Context, Plan
+from reconciler.plan.plan import Context, Plan
 from reconciler.plan.safety import lockout
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.exchange import Fault, once
