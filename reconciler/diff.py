@@ -253,14 +253,22 @@ def _write_only(rule: Rule, name: str, versions: Versions) -> Iterator[FieldChan
         if wanted is not None:
             yield FieldChange((name,), None, wanted, write_only=True)
         return
-    applied = versions.applied.get(name)
-    members = _map(wanted), _map(applied)
-    for key in dict.fromkeys((*members[0], *members[1])):
-        before, after = members[1].get(key), members[0].get(key)
-        if rule.member(key).canonical(before) != rule.member(key).canonical(after):
-            yield FieldChange((name, key), before, after, write_only=True)
+    for path, before, after in _parts(versions.applied.get(name), wanted):
+        inner = rule.at(path)
+        if inner.canonical(before) != inner.canonical(after):
+            yield FieldChange((name, *path), before, after, write_only=True)
         elif isinstance(after, str) and any(f"${{secret.{secret}}}" in after for secret in versions.rotated):
-            yield FieldChange((name, key), before, after, text="the secret has another value", write_only=True)
+            yield FieldChange((name, *path), before, after, text="the secret has another value", write_only=True)
+
+
+def _parts(before: Value, after: Value) -> Iterator[tuple[Path, Value, Value]]:
+    """What two values have of each member; of what has no members, the values themselves."""
+    if isinstance(before, Mapping) or isinstance(after, Mapping):
+        old, new = _map(before), _map(after)
+        for key in dict.fromkeys((*new, *old)):
+            yield (key,), old.get(key), new.get(key)
+    else:
+        yield (), before, after
 
 
 def _resent(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChange]:

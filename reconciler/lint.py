@@ -53,9 +53,10 @@ def _literals(kind: Kind, fields: Mapping[str, Value]) -> Iterator[Path]:
     """Text in write-only fields that is neither a reference nor an ARN: what may be a secret."""
     for name in kind.schema.write_only & fields.keys():
         value = fields[name]
-        for key, member in value.items() if isinstance(value, Mapping) else ():
-            if isinstance(member, str) and not member.startswith("arn:"):
-                yield (name, key)
+        parts = [((name, key), one) for key, one in value.items()] if isinstance(value, Mapping) else [((name,), value)]
+        for path, one in parts:
+            if isinstance(one, str) and not one.startswith("arn:"):
+                yield path
 
 
 def _named(address: Address, path: Path) -> str:

@@ -599,7 +599,7 @@ def _misread(labels: str, error: Exception) -> Failed:
 def _size(request: Request) -> int:
     """The length of a body that is a list or lines, in characters."""
     lines = request.body if isinstance(request.body, list | tuple) else ()
-    return sum(len(json.dumps(line)) + 1 for line in lines)
+    return sum(len(json.dumps(line, default=str)) + 1 for line in lines)
 
 
 def _lane(request: Request) -> tuple[str, int]:
