@@ -37,6 +37,7 @@ CHAIN: Sections = {
     },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
     "security_roles": {"asks": {"cluster_permissions": ["cluster:admin/opensearch/ml/predict"]}},
+    "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {
         "one": {

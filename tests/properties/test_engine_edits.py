@@ -36,6 +36,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "iam_roles": _role_drifts,
                 "cluster_settings": _settings_drifts,
                 "security_roles": _security_drifts,
+                "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
                 "connectors": _connector_drifts,
                 "model_groups": _group_drifts,
@@ -88,6 +89,15 @@ def _security_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iter
     )
     if "description" in fields:
         yield "description", lambda: role.update(description="theirs")
+
+
+def _user_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    user = world.domain.security.users[name]
+    yield "backend_roles", lambda: user["backend_roles"].append("theirs")
+    yield "opendistro_security_roles", lambda: user["opendistro_security_roles"].append("all_access")
+    yield "attributes", lambda: user["attributes"].update(theirs="x")
+    if "description" in fields:
+        yield "description", lambda: user.update(description="theirs")
 
 
 def _mapping_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

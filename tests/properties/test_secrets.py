@@ -54,18 +54,24 @@ def without_models(sections: Sections) -> Sections:
 
 
 def versioned(sections: Sections, version: int | None) -> Sections:
-    """The manifest with a version of each connector's credential."""
+    """The manifest with a version of each connector's credential and each user's password."""
     stated = {} if version is None else {"credential_version": version}
     connectors = {name: {**one, **stated} for name, one in sections["connectors"].items()}
-    return {**sections, "connectors": connectors}
+    stated = {} if version is None else {"password_version": version}
+    users = {name: {**one, **stated} for name, one in sections["internal_users"].items()}
+    return {**sections, "connectors": connectors, "internal_users": users}
 
 
 def credentials(world: World) -> list[str]:
-    """Our connectors' credentials as the service has them."""
-    return sorted(
+    """Our connectors' credentials and our users' passwords as the services have them."""
+    users = world.domain.security.users
+    connectors = (
         json.dumps([one["name"], one["credential"]])
         for one in world.domain.connectors.documents.values()
         if one["credential"] != {"key": "theirs"}
+    )
+    return sorted(
+        [*connectors, *(json.dumps([name, one["password"]]) for name, one in users.items() if name != "theirs")]
     )
 
 

@@ -49,6 +49,14 @@ security_roles:
         allowed_actions: [read]
     tenant_permissions:
       - { tenant_patterns: [t], allowed_actions: [kibana_all_read] }
+secrets: { password: { env: DEEPSEEK_API_KEY } }
+internal_users:
+  mutated:
+    description: as stated
+    password: Aa1-${secret.password}
+    backend_roles: [readers]
+    opendistro_security_roles: [ml_read_access]
+    attributes: { country: de }
 role_mappings:
   mutated: { users: [ann] }
   ml_read_access:
@@ -82,6 +90,7 @@ models:
 """
 MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
 ROLE = "/_plugins/_security/api/roles/mutated"
+USER = "/_plugins/_security/api/internalusers/mutated"
 ENTRY: dict[str, Any] = {
     "index_patterns": ["m-*"],
     "dls": '{ "term": { "a": 1 } }',
@@ -127,6 +136,10 @@ def allowed(field: str, value: Any) -> Mutation:
     return field, domain("PATCH", ROLE, [{"op": "add", "path": f"/{field}", "value": value}])
 
 
+def of_user(field: str, value: Any) -> Mutation:
+    return field, domain("PATCH", USER, [{"op": "add", "path": f"/{field}", "value": value}])
+
+
 def persistent(**values: Any) -> Callable[[Bed], Any]:
     named = {f"plugins.ml_commons.{key}": value for key, value in values.items()}
     return domain("PUT", "/_cluster/settings", {"persistent": named})
@@ -159,6 +172,13 @@ SECURITY: list[Mutation] = [
     allowed("index_permissions", [{**ENTRY, "masked_fields": []}]),
     allowed("index_permissions", [{**ENTRY, "allowed_actions": ["read", "write"]}]),
     allowed("tenant_permissions", [{"tenant_patterns": ["t"], "allowed_actions": ["kibana_all_write"]}]),
+]
+USERS: list[Mutation] = [
+    of_user("description", "by hand"),
+    of_user("backend_roles", ["readers", "admin"]),
+    of_user("opendistro_security_roles", ["ml_read_access", "all_access"]),
+    of_user("attributes", {"country": "fr"}),
+    of_user("attributes", {"country": "de", "more": "x"}),
 ]
 MAPPINGS: list[Mutation] = [
     *((field, member(field)) for field in ("backend_roles", "users", "hosts", "and_backend_roles")),
@@ -200,6 +220,7 @@ KINDS = {
     "iam_roles.role": ROLES,
     "cluster_settings.ml": SETTINGS,
     "security_roles.mutated": SECURITY,
+    "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,
     "connectors.idle": CONNECTORS,
     "model_groups.group": GROUPS,

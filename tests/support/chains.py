@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from reconciler.canonical.json import Json
 from tests.support.account import ACCOUNT, CALLER
 from tests.support.bench import Sections
-from tests.support.domain import DEFAULTS, LISTS, PREFIX, TRUSTED
+from tests.support.domain import DEFAULTS, PREFIX, TRUSTED
 from tests.support.refusal import Doc
+from tests.support.security import ADMIN, LISTS
 from tests.support.world import World
 
 SECRETS = {"key": "correct horse battery staple"}
@@ -102,6 +103,17 @@ def _security_roles(number: int) -> Fields:
     return st.fixed_dictionaries({f"asks{number}": st.fixed_dictionaries({}, optional=optional)})
 
 
+def _users(number: int) -> Fields:
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "backend_roles": st.lists(st.sampled_from(["shops", "readers"]), unique=True),
+        "opendistro_security_roles": st.lists(st.sampled_from([f"asks{number}", "readall"]), unique=True),
+        "attributes": st.dictionaries(st.sampled_from(["country", "ü"]), st.sampled_from(["", "de"])),
+        "description": words,
+    }
+    password = st.sampled_from(["${secret.key}", "${secret.key}-and-more"])
+    return st.fixed_dictionaries({f"user{number}": st.fixed_dictionaries({"password": password}, optional=optional)})
+
+
 def _connectors(number: int) -> Fields:
     sigv4 = {
         "protocol": st.just("aws_sigv4"),
@@ -160,6 +172,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
             ("security_roles", _security_roles(number)),
+            ("internal_users", _users(number)),
             ("connectors", _connectors(number)),
             ("model_groups", _groups(number)),
             ("models", _models(number)),
@@ -215,6 +228,8 @@ def worlds(draw: st.DrawFn) -> World:
         domain.persistent[f"{PREFIX}only_run_on_ml_node"] = draw(st.sampled_from(["true", "false"]))
     if draw(flags):
         world.domain.roles["theirs"] = {**world.domain.roles["readall"], "reserved": False}
+    if draw(flags):
+        world.domain.security.users["theirs"] = {**world.domain.security.users[ADMIN], "reserved": False}
     if draw(flags):
         add_foreign_chain(world)
     world.made.clear()

@@ -1,4 +1,4 @@
-"""An OpenSearch domain in memory: settings, security roles, role mappings, ML Commons, as the real one answers.
+"""An OpenSearch domain in memory: settings, the Security plugin, ML Commons, as the real one answers.
 
 https://docs.opensearch.org/latest/ml-commons-plugin/api/index/
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.support import searching
 from tests.support.refusal import Doc, Refused
+from tests.support.security import ADMIN, Security
 
 PREFIX = "plugins.ml_commons."
 TRUSTED = f"{PREFIX}trusted_connector_endpoints_regex"
@@ -27,11 +28,6 @@ DEFAULTS: Mapping[str, Any] = {
     f"{PREFIX}native_memory_threshold": "90",
     f"{PREFIX}jvm_heap_memory_threshold": "85",
 }
-ROLES = ("all_access", "ml_full_access", "ml_read_access", "readall", "kibana_server")
-"""The roles that are there from the beginning."""
-PERMISSIONS = ("cluster_permissions", "index_permissions", "tenant_permissions")
-LISTS = ("hosts", "users", "backend_roles", "and_backend_roles")
-ADMIN = "admin"
 _CLIENT_CONFIG: Mapping[str, Any] = {
     "max_connection": 30,
     "connection_timeout": 30000,
@@ -104,8 +100,8 @@ class Domain:
     def __init__(self, has_role: Callable[[str], bool], delays: Delays) -> None:
         self.delays = delays
         self.persistent: dict[str, Any] = {}
-        self.roles: dict[str, Doc] = {name: {**_role({}), "reserved": True} for name in ROLES}
-        self.mappings: dict[str, Doc] = {"all_access": _mapping({"backend_roles": [ADMIN]})}
+        self.security = Security()
+        self.roles, self.mappings = self.security.roles, self.security.mappings
         self.connectors = Collection("connector-", delays)
         self.groups = Collection("group-", delays)
         self.models = Collection("model-", delays)
@@ -132,7 +128,7 @@ class Domain:
         if path == "/_cluster/settings":
             return self._settings(method, query, body)
         if parts[:3] == ["_plugins", "_security", "api"]:
-            return self._security(parts[3], method, parts[4:], body)
+            return self.security.answer(parts[3], method, parts[4:], body)
         if parts[:2] == ["_plugins", "_ml"]:
             self._admit(identity, method, parts)
             return self._ml(method, parts[2:], query, body, now)
@@ -165,51 +161,6 @@ class Domain:
     def setting(self, key: str) -> Any:
         """The value in effect."""
         return self.persistent.get(key, DEFAULTS[key])
-
-    # roles and role mappings
-
-    def _security(self, collection: str, method: str, rest: Sequence[str], body: Any) -> Doc:
-        objects, change = {
-            "roles": (self.roles, self._patched_role),
-            "rolesmapping": (self.mappings, self._patched_mapping),
-        }[collection]
-        if rest or method not in ("GET", "PATCH"):
-            raise Refused(405, f"Incorrect HTTP method for uri [/{collection}] and method [{method}]")
-        if method == "GET":
-            return objects
-        # All operations or none of them. Removing what is not there is nothing.
-        after = dict(objects)
-        for one in body:
-            name, *rest = [part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]]
-            if after.get(name, {}).get("reserved"):
-                raise Refused(403, f"Resource '{name}' is reserved.")
-            if rest and name not in after:
-                raise Refused(400, f'Missing field "{name}"')
-            if one["op"] == "remove" and not rest:
-                after.pop(name, None)
-            else:
-                after[name] = change(name, after.get(name, {}), rest, one)
-        if after == objects:
-            return {"status": "OK", "message": "No updates required"}
-        objects.clear()
-        objects.update(after)
-        return {"status": "OK", "message": "Resource updated."}
-
-    def _patched_mapping(self, name: str, mapping: Doc, rest: Sequence[str], one: Doc) -> Doc:
-        if name not in self.roles:
-            raise Refused(404, f"role '{name}' not found.")
-        if rest:
-            return _patched(mapping, [{**one, "path": "/" + "/".join(rest)}])
-        if not one["value"]:
-            raise Refused(400, "Request body required for this action.")
-        return _mapping(one["value"])
-
-    def _patched_role(self, name: str, role: Doc, rest: Sequence[str], one: Doc) -> Doc:
-        if one["op"] != "add" or len(rest) > 1:
-            raise Refused(400, f"Unsupported operation {one['op']} {one['path']}")
-        if not rest and not one["value"]:
-            raise Refused(400, "Request body required for this action.")
-        return _role({**role, rest[0]: one["value"]} if rest else one["value"])
 
     def _admit(self, identity: str | None, method: str, parts: Sequence[str]) -> None:
         """Refuse who is mapped to no role of ML Commons."""
@@ -417,42 +368,6 @@ class Domain:
                 self._due.remove(due)
                 if due[1] in self.models.documents:
                     self.models.documents[due[1]]["model_state"] = due[2]
-
-
-def _mapping(body: Doc) -> Doc:
-    described = {"description": body["description"]} if "description" in body else {}
-    return {**{name: list(body.get(name, [])) for name in LISTS}, "reserved": False, "hidden": False, **described}
-
-
-def _role(body: Doc) -> Doc:
-    unknown = body.keys() - {*PERMISSIONS, "description", "reserved", "hidden", "static"}
-    if unknown:
-        raise Refused(400, "Invalid configuration")
-    about: Doc = {"description": body["description"]} if "description" in body else {}
-    lists: Doc = {name: list(body.get(name, [])) for name in PERMISSIONS}
-    lists["index_permissions"] = [{"fls": [], "masked_fields": [], **entry} for entry in lists["index_permissions"]]
-    return {"reserved": False, "hidden": False, **about, **lists, "static": False}
-
-
-def _patched(mapping: Doc, operations: Sequence[Doc]) -> Doc:
-    after = {key: list(value) if isinstance(value, list) else value for key, value in mapping.items()}
-    for one in operations:
-        field, _, index = one["path"].lstrip("/").partition("/")
-        if one["op"] not in ("add", "replace", "remove"):
-            raise Refused(400, f"Unsupported operation {one['op']}")
-        if index == "-" and one["op"] == "add":
-            if not after.get(field):
-                raise Refused(400, f'Missing field "{field}"')  # empty lists are not kept
-            after[field].append(one["value"])
-        elif index:
-            raise Refused(400, f"no such index in target array: {index}")
-        elif one["op"] == "remove":
-            after.pop(field, None)
-        elif (field in LISTS) != isinstance(one["value"], list):
-            raise Refused(400, "Wrong datatype")
-        else:
-            after[field] = one["value"]
-    return {**{name: [] for name in LISTS}, **after}
 
 
 def _connector(body: Doc) -> Doc:

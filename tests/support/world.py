@@ -57,15 +57,16 @@ class World:
 
     def send(self, request: Request) -> Answer:
         """Carry one request out. It must hold plain JSON only: a template that was not filled in is a TypeError."""
-        roles = len(self.domain.roles)
+        named = {kind: len(objects) for kind, objects in _named(self.domain).items()}
         try:
             found = self._answer(request)
         except Refused as refusal:
             return Answer(refusal.status, {"error": refusal.reason}, refusal.code, refusal.reason)
         if request.operation in _MAKES and "reconciler-proof-" not in str(request.body):
             self.made[_MAKES[request.operation]] += 1
-        if len(self.domain.roles) > roles:
-            self.made["security_roles"] += len(self.domain.roles) - roles
+        for kind, objects in _named(self.domain).items():
+            if len(objects) > named[kind]:
+                self.made[kind] += len(objects) - named[kind]
         return Answer(200, json.loads(json.dumps(found)))
 
     def _answer(self, request: Request) -> Doc:
@@ -106,10 +107,13 @@ class World:
             name: {key: sorted(value) if isinstance(value, list) else value for key, value in mapping.items()}
             for name, mapping in domain.mappings.items()
         }
-        security = {
-            name: {key: _set(value) if isinstance(value, list) else value for key, value in role.items()}
-            | {"description": role.get("description", "")}
-            for name, role in domain.roles.items()
+        named = {
+            kind: {
+                name: {key: _set(value) if isinstance(value, list) else value for key, value in one.items()}
+                | {"description": one.get("description", "")}
+                for name, one in objects.items()
+            }
+            for kind, objects in _named(domain).items()
         }
         settings = {
             key: sorted(value) if isinstance(value, list) else value for key, value in domain.persistent.items()
@@ -120,7 +124,7 @@ class World:
         }
         found: Json = json.loads(
             json.dumps(
-                {"roles": roles, "security": security, "settings": settings, "mappings": mappings, **objects},
+                {"roles": roles, "settings": settings, "mappings": mappings, **named, **objects},
                 sort_keys=True,
             )
         )
@@ -151,8 +155,13 @@ class World:
         """How many objects there are by kind."""
         found = Counter({kind: len(collection) for kind, collection in _collections(self.domain).items()})
         found["iam_roles"] = len(self.account.roles)
-        found["security_roles"] = len(self.domain.roles)
+        found.update({kind: len(objects) for kind, objects in _named(self.domain).items()})
         return found
+
+
+def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
+    """The objects that are known by their names, by kind."""
+    return {"security_roles": domain.roles, "internal_users": domain.security.users}
 
 
 def _collections(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:

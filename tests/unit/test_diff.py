@@ -17,6 +17,7 @@ ROLE = kinds()["iam_roles"].schema
 CONNECTOR = kinds()["connectors"].schema
 MODEL = kinds()["models"].schema
 MAPPING = kinds()["role_mappings"].schema
+USER = kinds()["internal_users"].schema
 SETTINGS = kinds()["cluster_settings"].schema
 NUMBER = "plugins.ml_commons.native_memory_threshold"
 ON_ML_NODE = "plugins.ml_commons.only_run_on_ml_node"
@@ -119,6 +120,18 @@ def test_what_the_service_never_shows_is_compared_with_what_was_sent() -> None:
     ]
     # Nothing is known of what was sent before there was a row.
     assert found(CONNECTOR, desired, {}) == [("credential", None, {"key": "${secret.key}", "id": "plain"})]
+
+
+def test_what_is_never_shown_and_has_no_members_is_compared_as_a_whole() -> None:
+    desired: Mapping[str, Value] = {"password": SECRET}
+    sent = {"password": "${secret.key}"}
+    assert found(USER, desired, {}, applied=sent) == []
+    again = [("password", "${secret.key}", "${secret.key}")]
+    assert found(USER, desired, {}, applied=sent, rotated=frozenset({"key"})) == again
+    changed = found(USER, desired, {}, applied={"password": "${secret.old}"})
+    assert changed == [("password", "${secret.old}", "${secret.key}")]
+    assert found(USER, desired, {}, applied={"backend_roles": []}) == [("password", None, "${secret.key}")]
+    assert found(USER, desired, {}) == [("password", None, "${secret.key}")]
 
 
 @pytest.mark.parametrize(

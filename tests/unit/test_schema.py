@@ -18,6 +18,7 @@ TEMPLATE = Template(("a", Reference("connectors", "c", "id")))
         ("iam_roles", "role_name", False, False, False, {"role_name", "path"}),
         ("cluster_settings", "", False, True, False, set()),
         ("security_roles", "", False, False, False, set()),
+        ("internal_users", "", False, False, False, set()),
         ("role_mappings", "", False, True, False, set()),
         ("connectors", "name", True, False, True, {"protocol"}),
         ("model_groups", "name", True, False, False, set()),
@@ -45,6 +46,7 @@ def test_identity_and_replacement(
 
 def test_what_makes_a_field_be_sent_again_is_local_and_the_field_is_never_shown() -> None:
     assert kinds()["connectors"].schema.versions == {"credential": ("credential_version",)}
+    assert kinds()["internal_users"].schema.versions == {"password": ("password_version",)}
     for kind in kinds().values():
         for name, rule in kind.schema.rule.members.items():
             assert not rule.resends or rule.local, name

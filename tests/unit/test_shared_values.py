@@ -7,8 +7,9 @@ from reconciler.model.objects import Address
 from reconciler.model.request import Request, Service
 from reconciler.plan.decide import Permissions
 from tests.support.bench import Bench, Sections, actions, desired, kinds, outcome
-from tests.support.domain import LISTS, PREFIX, TRUSTED
+from tests.support.domain import PREFIX, TRUSTED
 from tests.support.exchange import Fault
+from tests.support.security import LISTS
 from tests.support.world import World
 
 SCALAR = f"{PREFIX}native_memory_threshold"
