@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from reconciler.kinds._security import SecurityKind
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change
-from reconciler.model.kind import Caller, Fault
+from reconciler.model.kind import Caller, Fault, Siblings
+from reconciler.model.membership import entries
+from reconciler.model.objects import Address, Desired
 
 
 class SecurityRoles(SecurityKind):
@@ -20,13 +22,21 @@ class SecurityRoles(SecurityKind):
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """Queries that the service takes and fails with whenever somebody searches."""
-        entries = fields.get("index_permissions")
-        for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+        indices = fields.get("index_permissions")
+        for index, entry in enumerate(indices if isinstance(indices, list | tuple) else ()):
             query = entry.get("dls") if isinstance(entry, Mapping) else None
             # What the service fills in (`${user.roles}`) need not be JSON yet.
             if isinstance(query, str) and query and "${" not in query and not _is_object(query):
                 path = ("index_permissions", index, "dls")
                 yield Fault("wrong-value", path, "not a query as JSON text", 'such as {"term": {"public": true}}')
+
+    def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
+        """The action groups it names."""
+        indices = desired.fields.get("index_permissions")
+        allowing = [one for one in indices if isinstance(one, Mapping)] if isinstance(indices, list | tuple) else []
+        lists = [desired.fields.get("cluster_permissions"), *(one.get("allowed_actions") for one in allowing)]
+        for action in dict.fromkeys(action for one in lists for action in entries(one)):
+            yield Address("action_groups", action)
 
     def shuts_out(self, change: Change, caller: Caller) -> str:
         lost = change.action is Action.DELETE and change.address.name in caller.roles

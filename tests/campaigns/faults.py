@@ -27,7 +27,8 @@ CHAIN: Sections = {
         "other": {"assume_role_policy_document": _TRUST, "managed_policy_arns": [_READ_ONLY]},
     },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
-    "security_roles": {"asks": {"cluster_permissions": ["cluster:admin/opensearch/ml/predict"]}},
+    "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
+    "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
     "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {

@@ -148,7 +148,8 @@ def test_one_request_that_goes_wrong(world: World, sections: Sections, data: st.
 SMALL: Sections = {
     "iam_roles": {"signer": {"assume_role_policy_document": trust(CALLER), "tags": {"team": "x"}}},
     "cluster_settings": {"ml": {"plugins.ml_commons.trusted_connector_endpoints_regex": ["^https://api1.test/.*$"]}},
-    "security_roles": {"asks": {"cluster_permissions": ["cluster:admin/opensearch/ml/predict"]}},
+    "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
+    "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
     "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.signer.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {

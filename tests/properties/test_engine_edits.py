@@ -36,6 +36,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "iam_roles": _role_drifts,
                 "cluster_settings": _settings_drifts,
                 "security_roles": _security_drifts,
+                "action_groups": _action_group_drifts,
                 "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
                 "connectors": _connector_drifts,
@@ -89,6 +90,17 @@ def _security_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iter
     )
     if "description" in fields:
         yield "description", lambda: role.update(description="theirs")
+
+
+def _action_group_drifts(
+    world: World, name: str, fields: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    group = world.domain.security.action_groups[name]
+    yield "allowed_actions", lambda: group["allowed_actions"].append("*")
+    if "type" in fields:
+        yield "type", lambda: group.pop("type")
+    if "description" in fields:
+        yield "description", lambda: group.update(description="theirs")
 
 
 def _user_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

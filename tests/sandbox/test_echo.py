@@ -57,9 +57,14 @@ users = st.fixed_dictionaries(
         "description": st.one_of(st.just(""), words),
     },
 )
+groups = st.fixed_dictionaries(
+    {"allowed_actions": some},
+    optional={"type": st.sampled_from(["cluster", "index"]), "description": st.one_of(st.just(""), words)},
+)
 OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "security_roles": objects(names, roles),
     # A short name is likely to be in the password, which the service refuses.
+    "action_groups": objects(names.map("group {}".format), groups),
     "internal_users": objects(names.filter(lambda name: "%" not in name).map("user {}".format), users),
 }
 

@@ -37,6 +37,8 @@ cluster_settings:
     plugins.ml_commons.only_run_on_ml_node: false
     plugins.ml_commons.native_memory_threshold: 95
     plugins.ml_commons.trusted_connector_endpoints_regex: ['^https://models\\.example\\.com/.*$']
+action_groups:
+  mutated_group: { allowed_actions: [read], type: index, description: as stated }
 security_roles:
   mutated:
     description: as stated
@@ -90,6 +92,7 @@ models:
 """
 MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
 ROLE = "/_plugins/_security/api/roles/mutated"
+GROUP = "/_plugins/_security/api/actiongroups/mutated_group"
 USER = "/_plugins/_security/api/internalusers/mutated"
 ENTRY: dict[str, Any] = {
     "index_patterns": ["m-*"],
@@ -136,6 +139,10 @@ def allowed(field: str, value: Any) -> Mutation:
     return field, domain("PATCH", ROLE, [{"op": "add", "path": f"/{field}", "value": value}])
 
 
+def of_group(field: str, value: Any) -> Mutation:
+    return field, domain("PATCH", GROUP, [{"op": "add", "path": f"/{field}", "value": value}])
+
+
 def of_user(field: str, value: Any) -> Mutation:
     return field, domain("PATCH", USER, [{"op": "add", "path": f"/{field}", "value": value}])
 
@@ -172,6 +179,13 @@ SECURITY: list[Mutation] = [
     allowed("index_permissions", [{**ENTRY, "masked_fields": []}]),
     allowed("index_permissions", [{**ENTRY, "allowed_actions": ["read", "write"]}]),
     allowed("tenant_permissions", [{"tenant_patterns": ["t"], "allowed_actions": ["kibana_all_write"]}]),
+]
+ACTION_GROUPS: list[Mutation] = [
+    of_group("description", "by hand"),
+    of_group("type", "cluster"),
+    of_group("allowed_actions", ["read", "write"]),
+    of_group("allowed_actions", ["write"]),
+    ("type", domain("PATCH", GROUP, [{"op": "remove", "path": "/type"}])),
 ]
 USERS: list[Mutation] = [
     of_user("description", "by hand"),
@@ -220,6 +234,7 @@ KINDS = {
     "iam_roles.role": ROLES,
     "cluster_settings.ml": SETTINGS,
     "security_roles.mutated": SECURITY,
+    "action_groups.mutated_group": ACTION_GROUPS,
     "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,
     "connectors.idle": CONNECTORS,

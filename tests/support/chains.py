@@ -95,12 +95,21 @@ def _security_roles(number: int) -> Fields:
     )
     tenants = st.just({"tenant_patterns": ["t"], "allowed_actions": ["kibana_all_read"]})
     optional: dict[str, st.SearchStrategy[Any]] = {
-        "cluster_permissions": st.lists(st.sampled_from(["cluster_monitor", "cluster_composite_ops"]), unique=True),
+        "cluster_permissions": st.lists(st.sampled_from(["cluster_monitor", f"allows{number}"]), unique=True),
         "index_permissions": st.lists(indices, max_size=2),
         "tenant_permissions": st.lists(tenants, max_size=1),
         "description": words,
     }
     return st.fixed_dictionaries({f"asks{number}": st.fixed_dictionaries({}, optional=optional)})
+
+
+def _action_groups(number: int) -> Fields:
+    optional: dict[str, st.SearchStrategy[Any]] = {"type": st.sampled_from(["cluster", "index"]), "description": words}
+    actions = st.lists(st.sampled_from(["read", "cluster:monitor/*", "indices:data/read/get"]), unique=True)
+    inner = st.fixed_dictionaries({"allowed_actions": actions}, optional=optional)
+    holding = actions.map(lambda listed: [*listed, f"allows{number}"])
+    outer = st.fixed_dictionaries({"allowed_actions": st.one_of(actions, holding)}, optional=optional)
+    return st.fixed_dictionaries({f"allows{number}": inner, f"more{number}": outer})
 
 
 def _users(number: int) -> Fields:
@@ -171,6 +180,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
         for kind, strategy in (
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
+            ("action_groups", _action_groups(number)),
             ("security_roles", _security_roles(number)),
             ("internal_users", _users(number)),
             ("connectors", _connectors(number)),

@@ -23,6 +23,9 @@ class Security:
     def __init__(self) -> None:
         self.roles: dict[str, Doc] = {name: {**_role(name, {}), "reserved": True} for name in ROLES}
         self.mappings: dict[str, Doc] = {"all_access": mapping({"backend_roles": [ADMIN]})}
+        self.action_groups: dict[str, Doc] = {
+            "read": {**self._action_group("read", {"allowed_actions": ["indices:data/read*"]}), "static": True}
+        }
         self.users: dict[str, Doc] = {ADMIN: {**self._user(ADMIN, {"backend_roles": [ADMIN]}), "reserved": True}}
 
     def answer(self, collection: str, method: str, rest: Sequence[str], body: Any) -> Doc:
@@ -30,6 +33,7 @@ class Security:
         collections: Mapping[str, tuple[dict[str, Doc], Patched]] = {
             "roles": (self.roles, _whole(_role)),
             "rolesmapping": (self.mappings, self._patched_mapping),
+            "actiongroups": (self.action_groups, _whole(self._action_group)),
             "internalusers": (self.users, _whole(self._user)),
         }
         objects, change = collections[collection]
@@ -64,6 +68,20 @@ class Security:
         if not one["value"]:
             raise Refused(400, "Request body required for this action.")
         return mapping(one["value"])
+
+    def _action_group(self, name: str, body: Doc) -> Doc:
+        if "allowed_actions" not in body:
+            raise Refused(400, "Invalid configuration")
+        if name in self.roles:
+            reason = f"{name} is an existing role. A action group cannot be named with an existing role name."
+            raise Refused(400, reason)
+        if name in body["allowed_actions"]:
+            raise Refused(400, f"{name} cannot be an allowed_action of itself")
+        if body.get("type", "index") not in ("cluster", "index"):
+            reason = f"Invalid action group type: {body['type']}. Supported types are: cluster, index."
+            raise Refused(400, reason)
+        kept: Doc = {key: body[key] for key in ("allowed_actions", "type") if key in body}
+        return {**_about(body, "allowed_actions", "type"), **kept}
 
     def _user(self, name: str, body: Doc) -> Doc:
         """A user with his password, which is never shown. Empty text is not kept."""

@@ -161,7 +161,11 @@ class World:
 
 def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
     """The objects that are known by their names, by kind."""
-    return {"security_roles": domain.roles, "internal_users": domain.security.users}
+    return {
+        "security_roles": domain.roles,
+        "internal_users": domain.security.users,
+        "action_groups": domain.security.action_groups,
+    }
 
 
 def _collections(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
