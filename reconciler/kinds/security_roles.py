@@ -22,27 +22,35 @@ class SecurityRoles(SecurityKind):
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """Queries that the service takes and fails with whenever somebody searches."""
-        indices = fields.get("index_permissions")
-        for index, entry in enumerate(indices if isinstance(indices, list | tuple) else ()):
-            query = entry.get("dls") if isinstance(entry, Mapping) else None
+        for index, entry in enumerate(_maps(fields.get("index_permissions"))):
+            query = entry.get("dls")
             # What the service fills in (`${user.roles}`) need not be JSON yet.
             if isinstance(query, str) and query and "${" not in query and not _is_object(query):
                 path = ("index_permissions", index, "dls")
                 yield Fault("wrong-value", path, "not a query as JSON text", 'such as {"term": {"public": true}}')
 
     def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
-        """The action groups it names."""
-        indices = desired.fields.get("index_permissions")
-        allowing = [one for one in indices if isinstance(one, Mapping)] if isinstance(indices, list | tuple) else []
-        lists = [desired.fields.get("cluster_permissions"), *(one.get("allowed_actions") for one in allowing)]
-        for action in dict.fromkeys(action for one in lists for action in entries(one)):
+        """The action groups and tenants it names."""
+        fields = desired.fields
+        allowed = [entry.get("allowed_actions") for entry in _maps(fields.get("index_permissions"))]
+        for action in _named(fields.get("cluster_permissions"), *allowed):
             yield Address("action_groups", action)
+        for tenant in _named(*(entry.get("tenant_patterns") for entry in _maps(fields.get("tenant_permissions")))):
+            yield Address("tenants", tenant)
 
     def shuts_out(self, change: Change, caller: Caller) -> str:
         lost = change.action is Action.DELETE and change.address.name in caller.roles
         if not lost or "all_access" in caller.roles:
             return ""
         return f"{caller.user}, which is you, would lose what it allows"
+
+
+def _maps(value: Value) -> list[Mapping[str, Value]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _named(*lists: Value) -> Iterable[str]:
+    return dict.fromkeys(entry for one in lists for entry in entries(one))
 
 
 def _is_object(text: str) -> bool:

@@ -28,6 +28,7 @@ CHAIN: Sections = {
     },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
     "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
+    "tenants": {"room": {"description": "a tenant"}},
     "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
     "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}, "asks": {"users": ["ann"]}},

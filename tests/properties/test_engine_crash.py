@@ -149,6 +149,7 @@ SMALL: Sections = {
     "iam_roles": {"signer": {"assume_role_policy_document": trust(CALLER), "tags": {"team": "x"}}},
     "cluster_settings": {"ml": {"plugins.ml_commons.trusted_connector_endpoints_regex": ["^https://api1.test/.*$"]}},
     "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
+    "tenants": {"room": {"description": "a tenant"}},
     "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
     "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.signer.arn}"]}, "asks": {"users": ["ann"]}},

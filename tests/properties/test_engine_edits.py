@@ -37,6 +37,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "cluster_settings": _settings_drifts,
                 "security_roles": _security_drifts,
                 "action_groups": _action_group_drifts,
+                "tenants": _tenant_drifts,
                 "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
                 "connectors": _connector_drifts,
@@ -101,6 +102,12 @@ def _action_group_drifts(
         yield "type", lambda: group.pop("type")
     if "description" in fields:
         yield "description", lambda: group.update(description="theirs")
+
+
+def _tenant_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    tenant = world.domain.security.tenants[name]
+    if "description" in fields:
+        yield "description", lambda: tenant.update(description="theirs")
 
 
 def _user_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

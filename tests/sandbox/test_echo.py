@@ -61,9 +61,11 @@ groups = st.fixed_dictionaries(
     {"allowed_actions": some},
     optional={"type": st.sampled_from(["cluster", "index"]), "description": st.one_of(st.just(""), words)},
 )
+tenants_of_dashboards = st.fixed_dictionaries({}, optional={"description": st.one_of(st.just(""), words)})
 OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "security_roles": objects(names, roles),
     # A short name is likely to be in the password, which the service refuses.
+    "tenants": objects(names, tenants_of_dashboards),
     "action_groups": objects(names.map("group {}".format), groups),
     "internal_users": objects(names.filter(lambda name: "%" not in name).map("user {}".format), users),
 }

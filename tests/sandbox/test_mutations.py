@@ -39,6 +39,8 @@ cluster_settings:
     plugins.ml_commons.trusted_connector_endpoints_regex: ['^https://models\\.example\\.com/.*$']
 action_groups:
   mutated_group: { allowed_actions: [read], type: index, description: as stated }
+tenants:
+  mutated: { description: as stated }
 security_roles:
   mutated:
     description: as stated
@@ -93,6 +95,7 @@ models:
 MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
 ROLE = "/_plugins/_security/api/roles/mutated"
 GROUP = "/_plugins/_security/api/actiongroups/mutated_group"
+TENANT = "/_plugins/_security/api/tenants/mutated"
 USER = "/_plugins/_security/api/internalusers/mutated"
 ENTRY: dict[str, Any] = {
     "index_patterns": ["m-*"],
@@ -187,6 +190,10 @@ ACTION_GROUPS: list[Mutation] = [
     of_group("allowed_actions", ["write"]),
     ("type", domain("PATCH", GROUP, [{"op": "remove", "path": "/type"}])),
 ]
+TENANTS: list[Mutation] = [
+    ("description", domain("PATCH", TENANT, [{"op": "add", "path": "/description", "value": "by hand"}])),
+    ("description", domain("PATCH", TENANT, [{"op": "add", "path": "/description", "value": ""}])),
+]
 USERS: list[Mutation] = [
     of_user("description", "by hand"),
     of_user("backend_roles", ["readers", "admin"]),
@@ -235,6 +242,7 @@ KINDS = {
     "cluster_settings.ml": SETTINGS,
     "security_roles.mutated": SECURITY,
     "action_groups.mutated_group": ACTION_GROUPS,
+    "tenants.mutated": TENANTS,
     "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,
     "connectors.idle": CONNECTORS,

@@ -93,7 +93,7 @@ def _security_roles(number: int) -> Fields:
         {"index_patterns": st.just([f"i{number}-*"]), "allowed_actions": actions},
         optional={"dls": st.just(""), "fls": st.lists(st.sampled_from(["a", "~b"]), unique=True)},
     )
-    tenants = st.just({"tenant_patterns": ["t"], "allowed_actions": ["kibana_all_read"]})
+    tenants = st.just({"tenant_patterns": [f"room{number}"], "allowed_actions": ["kibana_all_read"]})
     optional: dict[str, st.SearchStrategy[Any]] = {
         "cluster_permissions": st.lists(st.sampled_from(["cluster_monitor", f"allows{number}"]), unique=True),
         "index_permissions": st.lists(indices, max_size=2),
@@ -110,6 +110,11 @@ def _action_groups(number: int) -> Fields:
     holding = actions.map(lambda listed: [*listed, f"allows{number}"])
     outer = st.fixed_dictionaries({"allowed_actions": st.one_of(actions, holding)}, optional=optional)
     return st.fixed_dictionaries({f"allows{number}": inner, f"more{number}": outer})
+
+
+def _tenants(number: int) -> Fields:
+    tenant = st.fixed_dictionaries({}, optional={"description": words})
+    return st.dictionaries(st.sampled_from([f"room{number}", f"other{number}"]), tenant, max_size=2)
 
 
 def _users(number: int) -> Fields:
@@ -181,6 +186,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
             ("action_groups", _action_groups(number)),
+            ("tenants", _tenants(number)),
             ("security_roles", _security_roles(number)),
             ("internal_users", _users(number)),
             ("connectors", _connectors(number)),

@@ -26,6 +26,9 @@ class Security:
         self.action_groups: dict[str, Doc] = {
             "read": {**self._action_group("read", {"allowed_actions": ["indices:data/read*"]}), "static": True}
         }
+        self.tenants: dict[str, Doc] = {
+            "global_tenant": {**_about({"description": "Global tenant"}), "static": True, "reserved": True}
+        }
         self.users: dict[str, Doc] = {ADMIN: {**self._user(ADMIN, {"backend_roles": [ADMIN]}), "reserved": True}}
 
     def answer(self, collection: str, method: str, rest: Sequence[str], body: Any) -> Doc:
@@ -34,6 +37,7 @@ class Security:
             "roles": (self.roles, _whole(_role)),
             "rolesmapping": (self.mappings, self._patched_mapping),
             "actiongroups": (self.action_groups, _whole(self._action_group)),
+            "tenants": (self.tenants, _whole(lambda name, body: _about(body))),
             "internalusers": (self.users, _whole(self._user)),
         }
         objects, change = collections[collection]

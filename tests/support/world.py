@@ -165,6 +165,7 @@ def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "security_roles": domain.roles,
         "internal_users": domain.security.users,
         "action_groups": domain.security.action_groups,
+        "tenants": domain.security.tenants,
     }
 
 

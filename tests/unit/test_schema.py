@@ -19,6 +19,7 @@ TEMPLATE = Template(("a", Reference("connectors", "c", "id")))
         ("cluster_settings", "", False, True, False, set()),
         ("security_roles", "", False, False, False, set()),
         ("action_groups", "", False, False, False, set()),
+        ("tenants", "", False, False, False, set()),
         ("internal_users", "", False, False, False, set()),
         ("role_mappings", "", False, True, False, set()),
         ("connectors", "name", True, False, True, {"protocol"}),
