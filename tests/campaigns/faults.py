@@ -40,6 +40,9 @@ CHAIN: Sections = {
             "actions": [{"action_type": "predict", "method": "POST", "url": _URL}],
         }
     },
+    "search_pipelines": {
+        "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.one.id}"}}]}
+    },
     "model_groups": {"one": {"description": "a group"}},
     "models": {"one": {"connector_id": "${connectors.one.id}", "model_group_id": "${model_groups.one.id}"}},
 }

@@ -51,6 +51,9 @@ CHAIN: Sections = {
             ],
         }
     },
+    "search_pipelines": {
+        "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.one.id}"}}]}
+    },
     "model_groups": {"one": {"description": "a group"}},
     "models": {"one": {"connector_id": "${connectors.one.id}", "model_group_id": "${model_groups.one.id}"}},
 }

@@ -161,6 +161,9 @@ SMALL: Sections = {
             "actions": [action(1)],
         }
     },
+    "search_pipelines": {
+        "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.m.id}"}}]}
+    },
     "model_groups": {"g": {}},
     "models": {"m": {"connector_id": "${connectors.c.id}", "model_group_id": "${model_groups.g.id}"}},
 }

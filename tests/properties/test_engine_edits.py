@@ -38,6 +38,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "security_roles": _security_drifts,
                 "action_groups": _action_group_drifts,
                 "tenants": _tenant_drifts,
+                "search_pipelines": _search_pipeline_drifts,
                 "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
                 "connectors": _connector_drifts,
@@ -108,6 +109,17 @@ def _tenant_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterat
     tenant = world.domain.security.tenants[name]
     if "description" in fields:
         yield "description", lambda: tenant.update(description="theirs")
+
+
+def _search_pipeline_drifts(
+    world: World, name: str, fields: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    pipeline = world.domain.cluster.search_pipelines[name]
+    theirs = {"truncate_hits": {"target_size": 9}}
+    for section in ("request_processors", "phase_results_processors", "response_processors"):
+        yield section, partial(pipeline.update, {section: [*pipeline.get(section, ()), theirs]})
+    for key in fields.keys() & {"description", "version"}:
+        yield key, partial(pipeline.update, {key: "theirs"})
 
 
 def _user_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

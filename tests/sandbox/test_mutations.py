@@ -41,6 +41,13 @@ action_groups:
   mutated_group: { allowed_actions: [read], type: index, description: as stated }
 tenants:
   mutated: { description: as stated }
+search_pipelines:
+  mutated:
+    description: as stated
+    version: 1
+    request_processors: [{ filter_query: { query: { term: { a: 1 } } } }]
+    response_processors:
+      - retrieval_augmented_generation: { model_id: "${models.model.id}", context_field_list: [text] }
 security_roles:
   mutated:
     description: as stated
@@ -96,6 +103,7 @@ MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
 ROLE = "/_plugins/_security/api/roles/mutated"
 GROUP = "/_plugins/_security/api/actiongroups/mutated_group"
 TENANT = "/_plugins/_security/api/tenants/mutated"
+PIPELINES = "/_search/pipeline"
 USER = "/_plugins/_security/api/internalusers/mutated"
 ENTRY: dict[str, Any] = {
     "index_patterns": ["m-*"],
@@ -194,6 +202,25 @@ TENANTS: list[Mutation] = [
     ("description", domain("PATCH", TENANT, [{"op": "add", "path": "/description", "value": "by hand"}])),
     ("description", domain("PATCH", TENANT, [{"op": "add", "path": "/description", "value": ""}])),
 ]
+
+
+def answering(field: str, value: Any) -> Mutation:
+    """The pipeline with the processor it has, and one field changed."""
+
+    def change(bed: Bed) -> None:
+        there = bed.ask("GET", f"{PIPELINES}/mutated", by=bed.automation).json()["mutated"]
+        domain("PUT", f"{PIPELINES}/mutated", {**there, field: value})(bed)
+
+    return field, change
+
+
+SEARCH_PIPELINES: list[Mutation] = [
+    answering("description", "by hand"),
+    answering("version", 2),
+    answering("request_processors", [{"filter_query": {"query": {"term": {"a": 2}}}}]),
+    answering("response_processors", [{"rename_field": {"field": "a", "target_field": "b"}}]),
+    answering("request_processors", []),
+]
 USERS: list[Mutation] = [
     of_user("description", "by hand"),
     of_user("backend_roles", ["readers", "admin"]),
@@ -243,6 +270,7 @@ KINDS = {
     "security_roles.mutated": SECURITY,
     "action_groups.mutated_group": ACTION_GROUPS,
     "tenants.mutated": TENANTS,
+    "search_pipelines.mutated": SEARCH_PIPELINES,
     "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,
     "connectors.idle": CONNECTORS,

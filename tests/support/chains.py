@@ -117,6 +117,22 @@ def _tenants(number: int) -> Fields:
     return st.dictionaries(st.sampled_from([f"room{number}", f"other{number}"]), tenant, max_size=2)
 
 
+def _search_pipelines(number: int) -> Fields:
+    found: dict[str, st.SearchStrategy[Any]] = {
+        "request_processors": st.lists(
+            st.sampled_from([{"filter_query": {"query": {"term": {"a": 1}}}}, {"oversample": {"sample_factor": 1.5}}]),
+            max_size=2,
+        ),
+        "response_processors": st.sampled_from(
+            [[], [{"truncate_hits": {}}], [{"retrieval_augmented_generation": {"context_field_list": ["a", "b"]}}]]
+        ),
+        "description": words,
+        "version": st.sampled_from([1, "2"]),
+    }
+    pipeline = st.fixed_dictionaries({}, optional=found)
+    return st.dictionaries(st.sampled_from([f"answers{number}", f"other/{number}"]), pipeline, max_size=2)
+
+
 def _users(number: int) -> Fields:
     optional: dict[str, st.SearchStrategy[Any]] = {
         "backend_roles": st.lists(st.sampled_from(["shops", "readers"]), unique=True),
@@ -189,6 +205,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("tenants", _tenants(number)),
             ("security_roles", _security_roles(number)),
             ("internal_users", _users(number)),
+            ("search_pipelines", _search_pipelines(number)),
             ("connectors", _connectors(number)),
             ("model_groups", _groups(number)),
             ("models", _models(number)),
@@ -246,6 +263,8 @@ def worlds(draw: st.DrawFn) -> World:
         world.domain.roles["theirs"] = {**world.domain.roles["readall"], "reserved": False}
     if draw(flags):
         world.domain.security.users["theirs"] = {**world.domain.security.users[ADMIN], "reserved": False}
+    if draw(flags):
+        domain.cluster.search_pipelines["theirs"] = {"description": "theirs"}
     if draw(flags):
         add_foreign_chain(world)
     world.made.clear()

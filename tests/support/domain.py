@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support import searching
+from tests.support.cluster import Cluster
 from tests.support.refusal import Doc, Refused
 from tests.support.security import ADMIN, Security
 
@@ -101,6 +102,7 @@ class Domain:
         self.delays = delays
         self.persistent: dict[str, Any] = {}
         self.security = Security()
+        self.cluster = Cluster()
         self.roles, self.mappings = self.security.roles, self.security.mappings
         self.connectors = Collection("connector-", delays)
         self.groups = Collection("group-", delays)
@@ -127,6 +129,8 @@ class Domain:
             return {"user_name": self.caller, "roles": self.caller_roles, "backend_roles": [self.caller]}
         if path == "/_cluster/settings":
             return self._settings(method, query, body)
+        if collection := self.cluster.collection(path):
+            return self.cluster.answer(collection, method, path, body)
         if parts[:3] == ["_plugins", "_security", "api"]:
             return self.security.answer(parts[3], method, parts[4:], body)
         if parts[:2] == ["_plugins", "_ml"]:

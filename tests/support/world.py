@@ -166,6 +166,7 @@ def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "internal_users": domain.security.users,
         "action_groups": domain.security.action_groups,
         "tenants": domain.security.tenants,
+        "search_pipelines": domain.cluster.search_pipelines,
     }
 
 
