@@ -40,6 +40,7 @@ CHAIN: Sections = {
             "actions": [{"action_type": "predict", "method": "POST", "url": _URL}],
         }
     },
+    "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
     "search_pipelines": {
         "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.one.id}"}}]}
     },

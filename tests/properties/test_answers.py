@@ -51,6 +51,7 @@ CHAIN: Sections = {
             ],
         }
     },
+    "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
     "search_pipelines": {
         "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.one.id}"}}]}
     },

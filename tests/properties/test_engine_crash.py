@@ -161,6 +161,7 @@ SMALL: Sections = {
             "actions": [action(1)],
         }
     },
+    "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
     "search_pipelines": {
         "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.m.id}"}}]}
     },

@@ -39,6 +39,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "action_groups": _action_group_drifts,
                 "tenants": _tenant_drifts,
                 "search_pipelines": _search_pipeline_drifts,
+                "ingest_pipelines": _ingest_pipeline_drifts,
                 "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
                 "connectors": _connector_drifts,
@@ -118,6 +119,16 @@ def _search_pipeline_drifts(
     theirs = {"truncate_hits": {"target_size": 9}}
     for section in ("request_processors", "phase_results_processors", "response_processors"):
         yield section, partial(pipeline.update, {section: [*pipeline.get(section, ()), theirs]})
+    for key in fields.keys() & {"description", "version"}:
+        yield key, partial(pipeline.update, {key: "theirs"})
+
+
+def _ingest_pipeline_drifts(
+    world: World, name: str, fields: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    pipeline = world.domain.cluster.ingest_pipelines[name]
+    for section in ("processors", "on_failure"):
+        yield section, partial(pipeline.update, {section: [*pipeline.get(section, ()), {"drop": {}}]})
     for key in fields.keys() & {"description", "version"}:
         yield key, partial(pipeline.update, {key: "theirs"})
 

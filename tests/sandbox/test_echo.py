@@ -79,11 +79,31 @@ pipelines = st.fixed_dictionaries(
         "response_processors": st.lists(finding, max_size=3),
     },
 )
+value = st.one_of(st.booleans(), st.integers(-(2**31), 2**31), st.floats(-9, 9), words)
+processors = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"set": st.fixed_dictionaries({"field": st.just("a"), "value": value})}),
+        st.fixed_dictionaries({"trim": st.fixed_dictionaries({"field": st.just("a")}, optional={"tag": words})}),
+        st.fixed_dictionaries(
+            {"set": st.just({"field": "b", "value": 1, "if": "ctx.a == 'ü'", "on_failure": [{"drop": {}}]})}
+        ),
+    ),
+    max_size=3,
+)
+ingesting = st.fixed_dictionaries(
+    {"processors": processors},
+    optional={
+        "description": st.one_of(st.just(""), words),
+        "version": st.one_of(st.integers(0, 2**31 - 1), st.sampled_from(["1", "2"])),
+        "on_failure": processors,
+    },
+)
 OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "security_roles": objects(names, roles),
     # A short name is likely to be in the password, which the service refuses.
     "tenants": objects(names, tenants_of_dashboards),
     "search_pipelines": objects(names.filter(lambda name: "*" not in name), pipelines),
+    "ingest_pipelines": objects(names.filter(lambda name: "*" not in name), ingesting),
     "action_groups": objects(names.map("group {}".format), groups),
     "internal_users": objects(names.filter(lambda name: "%" not in name).map("user {}".format), users),
 }

@@ -41,6 +41,12 @@ action_groups:
   mutated_group: { allowed_actions: [read], type: index, description: as stated }
 tenants:
   mutated: { description: as stated }
+ingest_pipelines:
+  mutated:
+    description: as stated
+    version: 1
+    processors: [{ set: { field: a, value: 1 } }]
+    on_failure: [{ set: { field: b, value: 1 } }]
 search_pipelines:
   mutated:
     description: as stated
@@ -204,14 +210,22 @@ TENANTS: list[Mutation] = [
 ]
 
 
-def answering(field: str, value: Any) -> Mutation:
-    """The pipeline with the processor it has, and one field changed."""
+def written(path: str, field: str, value: Any) -> Mutation:
+    """A pipeline as it is, with one field changed."""
 
     def change(bed: Bed) -> None:
-        there = bed.ask("GET", f"{PIPELINES}/mutated", by=bed.automation).json()["mutated"]
-        domain("PUT", f"{PIPELINES}/mutated", {**there, field: value})(bed)
+        there = bed.ask("GET", f"{path}/mutated", by=bed.automation).json()["mutated"]
+        domain("PUT", f"{path}/mutated", {**there, field: value})(bed)
 
     return field, change
+
+
+def answering(field: str, value: Any) -> Mutation:
+    return written("/_search/pipeline", field, value)
+
+
+def ingesting(field: str, value: Any) -> Mutation:
+    return written("/_ingest/pipeline", field, value)
 
 
 SEARCH_PIPELINES: list[Mutation] = [
@@ -220,6 +234,13 @@ SEARCH_PIPELINES: list[Mutation] = [
     answering("request_processors", [{"filter_query": {"query": {"term": {"a": 2}}}}]),
     answering("response_processors", [{"rename_field": {"field": "a", "target_field": "b"}}]),
     answering("request_processors", []),
+]
+INGEST_PIPELINES: list[Mutation] = [
+    ingesting("description", "by hand"),
+    ingesting("version", 2),
+    ingesting("processors", [{"set": {"field": "a", "value": "1"}}]),
+    ingesting("processors", []),
+    ingesting("on_failure", [{"set": {"field": "b", "value": 1}}, {"drop": {}}]),
 ]
 USERS: list[Mutation] = [
     of_user("description", "by hand"),
@@ -271,6 +292,7 @@ KINDS = {
     "action_groups.mutated_group": ACTION_GROUPS,
     "tenants.mutated": TENANTS,
     "search_pipelines.mutated": SEARCH_PIPELINES,
+    "ingest_pipelines.mutated": INGEST_PIPELINES,
     "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,
     "connectors.idle": CONNECTORS,

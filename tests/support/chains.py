@@ -133,6 +133,17 @@ def _search_pipelines(number: int) -> Fields:
     return st.dictionaries(st.sampled_from([f"answers{number}", f"other/{number}"]), pipeline, max_size=2)
 
 
+def _ingest_pipelines(number: int) -> Fields:
+    processors: st.SearchStrategy[Any] = st.lists(
+        st.sampled_from([{"trim": {"field": "a"}}, {"set": {"field": "b", "value": 1}}]), max_size=3
+    )
+    pipeline: Fields = st.fixed_dictionaries(
+        {"processors": processors},
+        optional={"on_failure": processors, "description": words, "version": st.sampled_from([1, "2"])},
+    )
+    return st.dictionaries(st.sampled_from([f"tidies{number}", f"other{number}"]), pipeline, max_size=2)
+
+
 def _users(number: int) -> Fields:
     optional: dict[str, st.SearchStrategy[Any]] = {
         "backend_roles": st.lists(st.sampled_from(["shops", "readers"]), unique=True),
@@ -206,6 +217,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("security_roles", _security_roles(number)),
             ("internal_users", _users(number)),
             ("search_pipelines", _search_pipelines(number)),
+            ("ingest_pipelines", _ingest_pipelines(number)),
             ("connectors", _connectors(number)),
             ("model_groups", _groups(number)),
             ("models", _models(number)),

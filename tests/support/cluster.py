@@ -10,7 +10,11 @@ from urllib.parse import unquote
 from tests.support.refusal import Doc, Refused
 
 SEARCH = "/_search/pipeline"
-_SECTIONS = ("request_processors", "phase_results_processors", "response_processors")
+INGEST = "/_ingest/pipeline"
+_SECTIONS = {
+    SEARCH: ("request_processors", "phase_results_processors", "response_processors"),
+    INGEST: ("processors", "on_failure"),
+}
 
 
 class Cluster:
@@ -18,7 +22,11 @@ class Cluster:
 
     def __init__(self) -> None:
         self.search_pipelines: dict[str, Doc] = {}
-        self._collections: Mapping[str, dict[str, Doc]] = {SEARCH: self.search_pipelines}
+        self.ingest_pipelines: dict[str, Doc] = {}
+        self._collections: Mapping[str, dict[str, Doc]] = {
+            SEARCH: self.search_pipelines,
+            INGEST: self.ingest_pipelines,
+        }
 
     def collection(self, path: str) -> str:
         """The collection that a path is in, or ""."""
@@ -32,7 +40,7 @@ class Cluster:
                 raise Refused(404, "")
             return objects
         if method == "PUT" and name:
-            objects[name] = _pipeline(name, body, _SECTIONS)
+            objects[name] = _pipeline(name, body, _SECTIONS[collection])
             return {"acknowledged": True}
         if method == "DELETE" and name:
             if name not in objects:
@@ -47,4 +55,8 @@ def _pipeline(name: str, body: Doc, sections: tuple[str, ...]) -> Doc:
     if unknown := sorted(body.keys() - {"description", "version", *sections}):
         told = f"doesn't support one or more provided configuration parameters [{', '.join(unknown)}]"
         raise Refused(400, f"pipeline [{name}] {told}")
+    if "processors" in sections and "processors" not in body:
+        raise Refused(400, "[processors] required property is missing")
+    if "on_failure" in body and not body["on_failure"]:
+        raise Refused(400, f"pipeline [{name}] cannot have an empty on_failure option defined")
     return body

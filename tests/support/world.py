@@ -167,6 +167,7 @@ def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "action_groups": domain.security.action_groups,
         "tenants": domain.security.tenants,
         "search_pipelines": domain.cluster.search_pipelines,
+        "ingest_pipelines": domain.cluster.ingest_pipelines,
     }
 
 

@@ -21,6 +21,7 @@ TEMPLATE = Template(("a", Reference("connectors", "c", "id")))
         ("action_groups", "", False, False, False, set()),
         ("tenants", "", False, False, False, set()),
         ("search_pipelines", "", False, False, False, set()),
+        ("ingest_pipelines", "", False, False, False, set()),
         ("internal_users", "", False, False, False, set()),
         ("role_mappings", "", False, True, False, set()),
         ("connectors", "name", True, False, True, {"protocol"}),
