@@ -15,6 +15,7 @@ from reconciler.model.membership import Membership, complete, entries, membershi
 from reconciler.model.schema import Rule, Schema, is_known
 
 _NOTHING: Mapping[str, Json] = {}
+_ANY = Rule({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ def _value(path: Path, rule: Rule, live: Value, wanted: Value, applied: Value) -
         yield FieldChange(path, live, wanted)
     elif rule.compare == "policy":
         yield from _policy(path, live, wanted)
+    elif rule.compare == "settings":
+        yield from _map_members(path, _ANY, *(_map(rule.canonical(_map(one))) for one in (live, wanted, applied)))
     elif isinstance(wanted, Mapping) and isinstance(live, Mapping):
         yield from _map_members(path, rule, live, wanted, _map(applied))
     elif isinstance(wanted, Sequence) and isinstance(live, Sequence) and not isinstance(wanted, str | Template):
@@ -163,8 +166,9 @@ def _changed(path: Path, rule: Rule, before: Value, after: Value) -> FieldChange
 def _map_members(
     path: Path, rule: Rule, live: Mapping[str, Value], wanted: Mapping[str, Value], applied: Mapping[str, Value]
 ) -> Iterator[FieldChange]:
-    # Of a structure with named members only what is stated counts; a free map is meant as a whole.
-    names = [*wanted, *(name for name in (applied if rule.members else live) if name not in wanted)]
+    # Of a structure with named members what is stated counts, or exclusive; a free map is meant as a whole.
+    exclusive = [name for name, member in rule.members.items() if member.exclusive]
+    names = dict.fromkeys((*wanted, *(applied if rule.members else live), *exclusive))
     for name in names:
         member = rule.member(name)
         if name in live or name in wanted:

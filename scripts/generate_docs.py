@@ -155,6 +155,7 @@ def _on_change(schema: Schema, name: str, rule: Rule) -> str:
     said += {
         "policy": "; compared by what it allows",
         "string": "; compared as text",
+        "settings": "; compared as index settings, flat or nested",
         "casefold": "; upper and lower case are the same",
     }.get(rule.compare, "")
     return said if rule.ordered or rule.additive else f"{said}; in any order"

@@ -6,7 +6,7 @@ The words are CloudFormation's (`readOnlyProperties`, `writeOnlyProperties`, `cr
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeGuard
@@ -22,8 +22,8 @@ _NOTHING: Mapping[str, Json] = {}
 class Rule:
     """How one field, at any depth, compares and behaves.
 
-    `compare` is "policy", "string", "casefold" or "" (as JSON); `ordered` is false for sets; `default` is what
-    absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
+    `compare` is "policy", "string", "casefold", "settings" or "" (as JSON); `ordered` is false for sets; `default` is
+    what absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
     `merge` marks maps whose keys the service can not remove; `additive` lists belong to several owners;
     `local` fields are the reconciler's own and never sent; `resends` names the write-only field that is sent again when
     this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more; `settling` are
@@ -125,6 +125,8 @@ class Rule:
             return policy.canonical(value) if is_known(value) else value
         if self.compare == "string":
             return _as_string(value)
+        if self.compare == "settings" and isinstance(value, Mapping):
+            return dict(_flat(value, ""))
         if self.compare == "casefold" and isinstance(value, str):
             return value.casefold()
         if isinstance(value, Mapping):
@@ -242,6 +244,18 @@ def _as_string(value: Value) -> Value:
     if isinstance(value, str) or value is None or not is_known(value):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _flat(settings: Mapping[str, Value], prefix: str) -> Iterator[tuple[str, Value]]:
+    """Index settings by their full names, values as the texts that the service keeps. Null is absence."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        elif value is not None:
+            listed = isinstance(value, Sequence) and not isinstance(value, str | Template)
+            text: Value = [_as_string(one) for one in value] if listed else _as_string(value)  # type: ignore[union-attr]
+            yield name if name.startswith("index.") else f"index.{name}", text
 
 
 def _as_set(members: list[Value]) -> list[Value]:

@@ -78,6 +78,11 @@ def test_service_names() -> None:
         ({"properties": {"n": {"compare": "string"}}}, {"n": 1, "m": 1}, {"n": "1", "m": 1}),
         ({"patternProperties": {"^x": {"compare": "string"}}}, {"x1": 1, "y1": 1}, {"x1": "1", "y1": 1}),
         ({"additionalProperties": {"compare": "string"}}, {"a": 1}, {"a": "1"}),
+        (
+            {"compare": "settings"},
+            {"index": {"a": {"b": 1}, "c": None}, "d.e": True, "index.f": [1, "x"], "g": {}},
+            {"index.a.b": "1", "index.d.e": "true", "index.f": ["1", "x"]},
+        ),
         ({"items": {"compare": "casefold"}, "insertionOrder": False}, ["A", "a"], ["a"]),
         ({"properties": {"n": {"default": ""}, "m": {"default": [], "insertionOrder": False}}}, {"n": "", "m": []}, {}),
         ({"properties": {"n": {"default": True, "compare": "string"}}}, {"n": "true"}, {}),
