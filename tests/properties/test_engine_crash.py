@@ -162,6 +162,9 @@ SMALL: Sections = {
         }
     },
     "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
+    "index_templates": {
+        "shapes": {"index_patterns": ["a-*"], "template": {"settings": {"default_pipeline": "tidies"}}}
+    },
     "search_pipelines": {
         "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.m.id}"}}]}
     },

@@ -39,6 +39,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "action_groups": _action_group_drifts,
                 "tenants": _tenant_drifts,
                 "search_pipelines": _search_pipeline_drifts,
+                "index_templates": _template_drifts,
                 "ingest_pipelines": _ingest_pipeline_drifts,
                 "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
@@ -131,6 +132,23 @@ def _ingest_pipeline_drifts(
         yield section, partial(pipeline.update, {section: [*pipeline.get(section, ()), {"drop": {}}]})
     for key in fields.keys() & {"description", "version"}:
         yield key, partial(pipeline.update, {key: "theirs"})
+
+
+def _template_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    shown = world.domain.cluster.index_templates[name]
+    template = shown.get("template", {})
+    for key, value in (
+        ("settings", {"index": {"number_of_shards": "7"}}),
+        ("mappings", {"properties": {"theirs": {"type": "text"}}}),
+        ("aliases", {**template.get("aliases", {}), "theirs": {}}),
+    ):
+        yield "template", partial(shown.update, template={**template, key: value})
+    yield "index_patterns", lambda: shown.update(index_patterns=["theirs"])
+    yield "composed_of", lambda: shown.update(composed_of=["theirs"])
+    for key in fields.keys() & {"priority", "version"}:
+        yield key, partial(shown.update, {key: 99})
+    if "data_stream" in fields:
+        yield "data_stream", lambda: shown.pop("data_stream")
 
 
 def _user_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

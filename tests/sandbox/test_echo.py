@@ -20,9 +20,9 @@ T = TypeVar("T")
 Fields: TypeAlias = Mapping[str, Json]
 
 
-def objects(names: st.SearchStrategy[str], fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def objects(names: st.SearchStrategy[str], fields: st.SearchStrategy[Any], most: int = 6) -> st.SearchStrategy[Any]:
     """Some objects by name, each as it is made and as it is changed."""
-    return st.dictionaries(names, st.tuples(fields, fields), min_size=1, max_size=6)
+    return st.dictionaries(names, st.tuples(fields, fields), min_size=1, max_size=most)
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(
@@ -98,12 +98,68 @@ ingesting = st.fixed_dictionaries(
         "on_failure": processors,
     },
 )
+settings_of_indices = st.fixed_dictionaries(
+    {},
+    optional={
+        "number_of_shards": st.sampled_from([1, "2"]),
+        "index.number_of_replicas": st.sampled_from(["0", 1]),
+        "index": st.fixed_dictionaries({"refresh_interval": st.just("5s")}, optional={"hidden": st.booleans()}),
+        "analysis": st.just({"analyzer": {"a": {"type": "custom", "tokenizer": "standard", "filter": ["lowercase"]}}}),
+        "query.default_field": st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=2),
+    },
+)
+field = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("text")}, optional={"analyzer": st.just("standard"), "index": st.booleans()}
+    ),
+    st.fixed_dictionaries({"type": st.just("keyword")}, optional={"ignore_above": st.integers(1, 99)}),
+    st.just({"properties": {"x": {"type": "long"}}}),
+)
+mappings = st.fixed_dictionaries(
+    {},
+    optional={
+        "properties": st.dictionaries(st.sampled_from(["a", "b", "ü"]), field, max_size=3),
+        "dynamic": st.sampled_from(["strict", "true", "false"]),
+        "_source": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "_meta": st.dictionaries(words, words, max_size=2),
+    },
+)
+alias = st.fixed_dictionaries(
+    {},
+    optional={
+        "filter": st.just({"term": {"a": "ü"}}),
+        "index_routing": st.just("1"),
+        "search_routing": st.just("1,2"),
+        "is_write_index": st.booleans(),
+        "is_hidden": st.booleans(),
+    },
+)
+shapes = st.fixed_dictionaries(
+    {"index_patterns": st.lists(st.sampled_from(["aa-*", "bb-*", "ü*"]), min_size=1, max_size=3)},
+    optional={
+        "template": st.fixed_dictionaries(
+            {},
+            optional={
+                "settings": settings_of_indices,
+                "mappings": mappings,
+                "aliases": st.dictionaries(st.sampled_from(["x", "y", "ü"]), alias, max_size=2),
+            },
+        ),
+        "composed_of": st.just([]),
+        "priority": st.integers(0, 99),
+        "version": st.integers(0, 2**31),
+        "_meta": st.dictionaries(words, st.one_of(words, st.integers(), st.booleans()), max_size=2),
+    },
+)
+numbered = st.integers(0, 99).map("shape-{}".format)
 OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "security_roles": objects(names, roles),
     # A short name is likely to be in the password, which the service refuses.
     "tenants": objects(names, tenants_of_dashboards),
     "search_pipelines": objects(names.filter(lambda name: "*" not in name), pipelines),
     "ingest_pipelines": objects(names.filter(lambda name: "*" not in name), ingesting),
+    # No two that match the same names may have the same priority.
+    "index_templates": objects(numbered, shapes, most=1),
     "action_groups": objects(names.map("group {}".format), groups),
     "internal_users": objects(names.filter(lambda name: "%" not in name).map("user {}".format), users),
 }

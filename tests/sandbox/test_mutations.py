@@ -47,6 +47,16 @@ ingest_pipelines:
     version: 1
     processors: [{ set: { field: a, value: 1 } }]
     on_failure: [{ set: { field: b, value: 1 } }]
+index_templates:
+  mutated:
+    index_patterns: ["mutated-*"]
+    priority: 7
+    version: 1
+    _meta: { by: us }
+    template:
+      settings: { number_of_shards: 1, index.refresh_interval: 5s, index: { default_pipeline: mutated } }
+      mappings: { properties: { a: { type: text } } }
+      aliases: { x: {} }
 search_pipelines:
   mutated:
     description: as stated
@@ -242,6 +252,38 @@ INGEST_PIPELINES: list[Mutation] = [
     ingesting("processors", []),
     ingesting("on_failure", [{"set": {"field": "b", "value": 1}}, {"drop": {}}]),
 ]
+TEMPLATE = "/_index_template/mutated"
+SHAPE: dict[str, Any] = {
+    "index_patterns": ["mutated-*"],
+    "priority": 7,
+    "version": 1,
+    "_meta": {"by": "us"},
+    "template": {
+        "settings": {"number_of_shards": 1, "refresh_interval": "5s", "default_pipeline": "mutated"},
+        "mappings": {"properties": {"a": {"type": "text"}}},
+        "aliases": {"x": {}},
+    },
+}
+
+
+def shaped(field: str, value: Any) -> Mutation:
+    return field, domain("PUT", TEMPLATE, {**SHAPE, field: value})
+
+
+def made_with(part: str, value: Any) -> Mutation:
+    return shaped("template", {**SHAPE["template"], part: value})
+
+
+INDEX_TEMPLATES: list[Mutation] = [
+    shaped("index_patterns", ["mutated-*", "more-*"]),
+    shaped("priority", 8),
+    shaped("version", 2),
+    shaped("_meta", {"by": "hand"}),
+    shaped("data_stream", {}),
+    made_with("settings", {**SHAPE["template"]["settings"], "number_of_replicas": 0}),
+    made_with("mappings", {"properties": {"a": {"type": "keyword"}}}),
+    made_with("aliases", {"x": {}, "y": {}}),
+]
 USERS: list[Mutation] = [
     of_user("description", "by hand"),
     of_user("backend_roles", ["readers", "admin"]),
@@ -292,6 +334,7 @@ KINDS = {
     "action_groups.mutated_group": ACTION_GROUPS,
     "tenants.mutated": TENANTS,
     "search_pipelines.mutated": SEARCH_PIPELINES,
+    "index_templates.mutated": INDEX_TEMPLATES,
     "ingest_pipelines.mutated": INGEST_PIPELINES,
     "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,

@@ -144,6 +144,30 @@ def _ingest_pipelines(number: int) -> Fields:
     return st.dictionaries(st.sampled_from([f"tidies{number}", f"other{number}"]), pipeline, max_size=2)
 
 
+def _index_templates(number: int) -> Fields:
+    own: dict[str, st.SearchStrategy[Any]] = {
+        "settings": st.sampled_from(
+            [
+                {},
+                {"number_of_shards": 1, "index.refresh_interval": "5s"},
+                {"index": {"default_pipeline": f"tidies{number}", "number_of_shards": "2"}},
+            ]
+        ),
+        "mappings": st.sampled_from([{}, {"properties": {"a": {"type": "text"}}}, {"dynamic": "strict"}]),
+        "aliases": st.sampled_from([{}, {"x": {}}, {"x": {"index_routing": "1"}, "y": {"filter": {"match_all": {}}}}]),
+    }
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "template": st.fixed_dictionaries({}, optional=own),
+        "priority": st.integers(0, 3),
+        "version": st.integers(1, 3),
+        "data_stream": st.just({}),
+        "_meta": st.sampled_from([{"by": "us"}, {}]),
+    }
+    patterns = {"index_patterns": st.sampled_from([["a-*"], ["a-*", "b-*"], ["b-*", "a-*"]])}
+    template = st.fixed_dictionaries(patterns, optional=optional)
+    return st.dictionaries(st.just(f"shapes{number}"), template, max_size=1)
+
+
 def _users(number: int) -> Fields:
     optional: dict[str, st.SearchStrategy[Any]] = {
         "backend_roles": st.lists(st.sampled_from(["shops", "readers"]), unique=True),
@@ -218,6 +242,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("internal_users", _users(number)),
             ("search_pipelines", _search_pipelines(number)),
             ("ingest_pipelines", _ingest_pipelines(number)),
+            ("index_templates", _index_templates(number)),
             ("connectors", _connectors(number)),
             ("model_groups", _groups(number)),
             ("models", _models(number)),

@@ -168,6 +168,7 @@ def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "tenants": domain.security.tenants,
         "search_pipelines": domain.cluster.search_pipelines,
         "ingest_pipelines": domain.cluster.ingest_pipelines,
+        "index_templates": domain.cluster.index_templates,
     }
 
 

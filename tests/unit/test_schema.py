@@ -22,6 +22,7 @@ TEMPLATE = Template(("a", Reference("connectors", "c", "id")))
         ("tenants", "", False, False, False, set()),
         ("search_pipelines", "", False, False, False, set()),
         ("ingest_pipelines", "", False, False, False, set()),
+        ("index_templates", "", False, False, False, set()),
         ("internal_users", "", False, False, False, set()),
         ("role_mappings", "", False, True, False, set()),
         ("connectors", "name", True, False, True, {"protocol"}),
