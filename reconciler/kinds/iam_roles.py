@@ -3,14 +3,14 @@
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.canonical.policy.document import decode
+from reconciler.kinds._iam import GONE, MARK, body_of, items, map_of, maps, pages, retagged, tags_of, text_of, told
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Place, Reading, Work
@@ -19,10 +19,6 @@ from reconciler.model.request import Answer, Request, Service
 from reconciler.model.schema import is_known
 from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
 
-MARK = "reconciler:manifest"
-"""The tag whose value is `<manifest>/<ledger id>` on every role that is ours."""
-
-_GONE = frozenset({"NoSuchEntity"})
 _ONE_BY_ONE = 2
 """How many roles are asked for by name, in four requests each. Listing costs two, and more by every thousand roles that
 an account has, each of which takes the SDK longer than a request."""
@@ -67,14 +63,14 @@ class IamRoles(Kind):
             if len(few.lives) == len(wanted):
                 return few
         # Two listings carry everything: the details have policies and tags, the list description and session length.
-        details, listed = yield from _pages(
+        details, listed = yield from pages(
             [
                 Request(Service.IAM, "GetAccountAuthorizationDetails", {"Filter": ["Role"], "MaxItems": 1000}),
                 Request(Service.IAM, "ListRoles", {"MaxItems": 1000}),
             ]
         )
-        about = {str(role["RoleName"]): role for role in _items(listed, "Roles") if _name(role) in wanted}
-        roles = [role for role in _items(details, "RoleDetailList") if _name(role) in wanted]
+        about = {str(role["RoleName"]): role for role in items(listed, "Roles") if _name(role) in wanted}
+        roles = [role for role in items(details, "RoleDetailList") if _name(role) in wanted]
         return Reading(tuple(_live({**about.get(str(role["RoleName"]), {}), **role}) for role in roles))
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
@@ -84,20 +80,20 @@ class IamRoles(Kind):
         fields = work.fields
         parameters: dict[str, Value] = {
             "RoleName": work.name,
-            "AssumeRolePolicyDocument": _text(fields["assume_role_policy_document"]),
+            "AssumeRolePolicyDocument": text_of(fields["assume_role_policy_document"]),
             "Path": fields.get("path", "/"),
             "Description": fields.get("description", ""),
             "MaxSessionDuration": fields.get("max_session_duration", 3600),
-            "Tags": _tags({**_map(fields.get("tags")), MARK: work.mark}),
+            "Tags": tags_of({**map_of(fields.get("tags")), MARK: work.mark}),
         }
         if fields.get("permissions_boundary"):
             parameters["PermissionsBoundary"] = fields["permissions_boundary"]
         answer = yield from call(Request(Service.IAM, "CreateRole", parameters, expect=_TAKEN))
         if not answer.ok:
             return (yield from self._resume(work, answer))
-        yield from call_all(_put_policies(work.name, _map(fields.get("inline_policies"))))
+        yield from call_all(_put_policies(work.name, map_of(fields.get("inline_policies"))))
         yield from call_all(_attach(work.name, _strings(fields.get("managed_policy_arns"))))
-        created = _body(answer)["Role"]
+        created = body_of(answer)["Role"]
         assert isinstance(created, Mapping)
         role_id = str(created["RoleId"])
         return Made(role_id, {**self.attributes(work.name, fields, work.place), "id": role_id})
@@ -124,7 +120,7 @@ class IamRoles(Kind):
         removals: list[Request] = []
         crowded = False
         if "assume_role_policy_document" in changed:
-            document = _text(fields["assume_role_policy_document"])
+            document = text_of(fields["assume_role_policy_document"])
             additions.append(
                 Request(Service.IAM, "UpdateAssumeRolePolicy", {"RoleName": name, "PolicyDocument": document})
             )
@@ -144,7 +140,7 @@ class IamRoles(Kind):
             boundary = fields.get("permissions_boundary")
             (limits if boundary else removals).append(_boundary(name, boundary))
         if "inline_policies" in changed:
-            before, after = _map(live.fields["inline_policies"]), _map(fields.get("inline_policies"))
+            before, after = map_of(live.fields["inline_policies"]), map_of(fields.get("inline_policies"))
             additions += _put_policies(name, _differing(before, after))
             removals += _drop_policies(name, [one for one in before if one not in after])
             crowded = sum(policy.size(one) for one in {**before, **after}.values() if is_known(one)) > _INLINE
@@ -153,16 +149,8 @@ class IamRoles(Kind):
             additions += _attach(name, [arn for arn in wanted if arn not in held])
             removals += _detach(name, [arn for arn in held if arn not in wanted])
             crowded = crowded or len({*held, *wanted}) > _ATTACHED
-        tags = _map(fields.get("tags")) if "tags" in changed else {}
-        if live.mark != work.mark or tags:
-            additions.append(
-                Request(Service.IAM, "TagRole", {"RoleName": name, "Tags": _tags({**tags, MARK: work.mark})})
-            )
-        stated = {key.casefold() for key in _map(fields.get("tags"))}
-        applied = _map(work.row.applied.get("tags")) if work.row else {}
-        dropped = [key for key in applied if key.casefold() not in stated]
-        if "tags" in changed and dropped:
-            removals.append(Request(Service.IAM, "UntagRole", {"RoleName": name, "TagKeys": dropped}))
+        for request in retagged(work, "Role", "RoleName", name):
+            (additions if request.operation.startswith("Tag") else removals).append(request)
         for requests in (limits, removals, additions) if crowded else (limits, additions, removals):
             yield from call_all(requests)
         return Made(live.id, live.attributes)
@@ -170,15 +158,15 @@ class IamRoles(Kind):
     def delete(self, work: Work) -> Steps[None]:
         assert work.live is not None
         name, fields = work.name, work.live.fields
-        listing = Request(Service.IAM, "ListInstanceProfilesForRole", {"RoleName": name}, expect=_GONE)
-        (profiles,) = yield from _pages([listing])
-        if names := [str(profile["InstanceProfileName"]) for profile in _items(profiles, "InstanceProfiles")]:
+        listing = Request(Service.IAM, "ListInstanceProfilesForRole", {"RoleName": name}, expect=GONE)
+        (profiles,) = yield from pages([listing])
+        if names := [str(profile["InstanceProfileName"]) for profile in items(profiles, "InstanceProfiles")]:
             listed = ", ".join(names)
             raise Failed("refused", f"{name} is in the instance profile {listed}; take it out of there first")
         requests = _detach(name, _strings(fields["managed_policy_arns"]))
-        requests += _drop_policies(name, _map(fields["inline_policies"]))
+        requests += _drop_policies(name, map_of(fields["inline_policies"]))
         yield from call_all(requests)
-        delete = Request(Service.IAM, "DeleteRole", {"RoleName": name}, expect=_GONE | {"DeleteConflict"})
+        delete = Request(Service.IAM, "DeleteRole", {"RoleName": name}, expect=GONE | {"DeleteConflict"})
 
         def probe() -> Steps[Answer | NotYet]:
             answer = yield from call(delete)
@@ -190,7 +178,7 @@ class IamRoles(Kind):
         yield from until(f"IAM role {name} deletable", probe, patience=30.0, every=0.5)
 
     def release(self, work: Work) -> Steps[None]:
-        yield from call(Request(Service.IAM, "UntagRole", {"RoleName": work.name, "TagKeys": [MARK]}, expect=_GONE))
+        yield from call(Request(Service.IAM, "UntagRole", {"RoleName": work.name, "TagKeys": [MARK]}, expect=GONE))
 
     def key(self, name: str) -> str:
         """Names that differ only by case are the same to IAM."""
@@ -198,7 +186,7 @@ class IamRoles(Kind):
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """The quota of all inline policies together, in characters without white space."""
-        documents = _map(fields.get("inline_policies")).values()
+        documents = map_of(fields.get("inline_policies")).values()
         size = sum(policy.size(document) for document in documents if is_known(document))
         if size > _INLINE:
             yield Fault(
@@ -221,11 +209,11 @@ class IamRoles(Kind):
 def _each(names: Sequence[str]) -> Steps[Reading]:
     """Roles by their names, each with everything on it."""
     asked = [
-        Request(Service.IAM, operation, {"RoleName": name}, expect=_GONE)
+        Request(Service.IAM, operation, {"RoleName": name}, expect=GONE)
         for name in names
         for operation in ("GetRole", "ListRolePolicies", "ListAttachedRolePolicies")
     ]
-    answers = yield from _pages(asked)
+    answers = yield from pages(asked)
     found = {
         name: answers[start : start + 3]
         for name, start in zip(names, range(0, len(asked), 3), strict=True)
@@ -233,61 +221,31 @@ def _each(names: Sequence[str]) -> Steps[Reading]:
     }
     inline = [(name, str(one)) for name, (_, pages, _) in found.items() for page in pages for one in _names(page)]
     documents = yield from call_all(
-        Request(Service.IAM, "GetRolePolicy", {"RoleName": name, "PolicyName": one}, expect=_GONE)
+        Request(Service.IAM, "GetRolePolicy", {"RoleName": name, "PolicyName": one}, expect=GONE)
         for name, one in inline
     )
     policies: dict[str, list[Json]] = {name: [] for name in found}
     for (name, _), document in zip(inline, documents, strict=True):
         if not document.missing:
-            policies[name].append(_body(document))
+            policies[name].append(body_of(document))
     lives = []
     for name, (role, _, attached) in found.items():
-        about = _body(role[0])["Role"]
+        about = body_of(role[0])["Role"]
         assert isinstance(about, Mapping)
-        attachments: list[Json] = [*_items(attached, "AttachedPolicies")]
+        attachments: list[Json] = [*items(attached, "AttachedPolicies")]
         lives.append(_live({**about, "RolePolicyList": policies[name], "AttachedManagedPolicies": attachments}))
     return Reading(tuple(lives))
 
 
-def _pages(requests: Sequence[Request]) -> Steps[list[list[Answer]]]:
-    """All pages of several listings, side by side: for each request its answers in order."""
-    pages: list[list[Answer]] = [[] for _ in requests]
-    ahead = dict(enumerate(requests))
-    while ahead:
-        answers = yield from call_all(ahead.values())
-        following: dict[int, Request] = {}
-        for (index, request), answer in zip(ahead.items(), answers, strict=True):
-            pages[index].append(answer)
-            body = _body(answer)
-            if body.get("IsTruncated"):
-                following[index] = replace(request, parameters={**request.parameters, "Marker": str(body["Marker"])})
-        ahead = following
-    return pages
-
-
-def _items(pages: Sequence[Answer], key: str) -> Iterator[Mapping[str, Json]]:
-    """The members of a listing, page after page. An answer without the listing is not an empty one."""
-    for answer in pages:
-        if answer.missing:
-            continue
-        listed = _body(answer).get(key)
-        if not isinstance(listed, Sequence) or isinstance(listed, str):
-            raise Failed("bad-answer", f"IAM answered a listing without {key}")
-        for item in listed:
-            if not isinstance(item, Mapping):
-                raise Failed("bad-answer", f"IAM answered a listing of {key} with an item that is none")
-            yield item
-
-
 def _names(answer: Answer) -> Sequence[Json]:
-    names = _body(answer).get("PolicyNames")
+    names = body_of(answer).get("PolicyNames")
     if not isinstance(names, Sequence) or isinstance(names, str):
         raise Failed("bad-answer", "IAM answered a listing without PolicyNames")
     return names
 
 
 def _live(role: Mapping[str, Json]) -> Live:
-    tags = {str(tag["Key"]): str(tag["Value"]) for tag in _maps(role.get("Tags"))}
+    tags = told(role.get("Tags"))
     boundary = role.get("PermissionsBoundary")
     path = str(role.get("Path", "/"))
     fields: dict[str, Json] = {
@@ -298,9 +256,9 @@ def _live(role: Mapping[str, Json]) -> Live:
         "max_session_duration": role.get("MaxSessionDuration", 3600),
         "permissions_boundary": boundary.get("PermissionsBoundaryArn") if isinstance(boundary, Mapping) else None,
         "inline_policies": {
-            str(one["PolicyName"]): decode(one.get("PolicyDocument")) for one in _maps(role.get("RolePolicyList"))
+            str(one["PolicyName"]): decode(one.get("PolicyDocument")) for one in maps(role.get("RolePolicyList"))
         },
-        "managed_policy_arns": [str(one["PolicyArn"]) for one in _maps(role.get("AttachedManagedPolicies"))],
+        "managed_policy_arns": [str(one["PolicyArn"]) for one in maps(role.get("AttachedManagedPolicies"))],
         "tags": {key: value for key, value in tags.items() if key != MARK},
     }
     service_linked = path.startswith(("/aws-service-role/", "/aws-reserved/"))
@@ -316,14 +274,16 @@ def _live(role: Mapping[str, Json]) -> Live:
 
 def _put_policies(role: str, policies: Mapping[str, Value]) -> list[Request]:
     return [
-        Request(Service.IAM, "PutRolePolicy", {"RoleName": role, "PolicyName": name, "PolicyDocument": _text(document)})
+        Request(
+            Service.IAM, "PutRolePolicy", {"RoleName": role, "PolicyName": name, "PolicyDocument": text_of(document)}
+        )
         for name, document in policies.items()
     ]
 
 
 def _drop_policies(role: str, names: Iterable[str]) -> list[Request]:
     return [
-        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=_GONE) for name in names
+        Request(Service.IAM, "DeleteRolePolicy", {"RoleName": role, "PolicyName": name}, expect=GONE) for name in names
     ]
 
 
@@ -343,27 +303,13 @@ def _attach(role: str, arns: Iterable[str]) -> list[Request]:
 
 
 def _detach(role: str, arns: Iterable[str]) -> list[Request]:
-    return [
-        Request(Service.IAM, "DetachRolePolicy", {"RoleName": role, "PolicyArn": arn}, expect=_GONE) for arn in arns
-    ]
+    return [Request(Service.IAM, "DetachRolePolicy", {"RoleName": role, "PolicyArn": arn}, expect=GONE) for arn in arns]
 
 
 def _boundary(role: str, arn: Value) -> Request:
     if arn:
         return Request(Service.IAM, "PutRolePermissionsBoundary", {"RoleName": role, "PermissionsBoundary": arn})
-    return Request(Service.IAM, "DeleteRolePermissionsBoundary", {"RoleName": role}, expect=_GONE)
-
-
-def _text(document: Value) -> str:
-    return json.dumps(document, separators=(",", ":"))
-
-
-def _tags(tags: Mapping[str, Value]) -> list[Value]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def _body(answer: Answer) -> Mapping[str, Json]:
-    return answer.body if isinstance(answer.body, Mapping) else {}
+    return Request(Service.IAM, "DeleteRolePermissionsBoundary", {"RoleName": role}, expect=GONE)
 
 
 def _name(role: Mapping[str, Json]) -> str:
@@ -372,15 +318,6 @@ def _name(role: Mapping[str, Json]) -> str:
 
 def _list(value: Value) -> Sequence[Value]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-
-
-def _maps(value: Json) -> list[Mapping[str, Json]]:
-    listed = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    return [one for one in listed if isinstance(one, Mapping)]
-
-
-def _map(value: Value) -> Mapping[str, Value]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _strings(value: Value) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kinds.iam_roles import MARK
+from reconciler.kinds._iam import MARK
 from reconciler.model.change import Action
 from reconciler.plan.decide import Permissions
 from tests.support.account import ACCOUNT

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.canonical.json import Json
-from reconciler.kinds.iam_roles import MARK
+from reconciler.kinds._iam import MARK
 from reconciler.model.request import Answer, Request, Service
 from tests.support.account import Account
 from tests.support.domain import Delays, Domain
