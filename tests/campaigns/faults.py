@@ -26,6 +26,12 @@ CHAIN: Sections = {
         "invoke": {"assume_role_policy_document": _TRUST, "tags": {"team": "search"}},
         "other": {"assume_role_policy_document": _TRUST, "managed_policy_arns": [_READ_ONLY]},
     },
+    "iam_policies": {
+        "asking": {
+            "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
+            "tags": {"team": "x"},
+        }
+    },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
     "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
     "tenants": {"room": {"description": "a tenant"}},

@@ -35,6 +35,12 @@ CHAIN: Sections = {
             "tags": {"team": "search"},
         },
     },
+    "iam_policies": {
+        "asking": {
+            "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
+            "tags": {"team": "x"},
+        }
+    },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
     "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
     "tenants": {"room": {"description": "a tenant"}},

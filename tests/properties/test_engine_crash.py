@@ -147,6 +147,12 @@ def test_one_request_that_goes_wrong(world: World, sections: Sections, data: st.
 
 SMALL: Sections = {
     "iam_roles": {"signer": {"assume_role_policy_document": trust(CALLER), "tags": {"team": "x"}}},
+    "iam_policies": {
+        "asking": {
+            "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
+            "tags": {"team": "x"},
+        }
+    },
     "cluster_settings": {"ml": {"plugins.ml_commons.trusted_connector_endpoints_regex": ["^https://api1.test/.*$"]}},
     "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
     "tenants": {"room": {"description": "a tenant"}},

@@ -13,7 +13,7 @@ from reconciler.plan.decide import Permissions
 from tests.support.account import ACCOUNT
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.campaign import worlds_each
-from tests.support.chains import SECRETS, add_foreign_chain, manifests, trust, worlds
+from tests.support.chains import SECRETS, add_foreign_chain, allow, manifests, trust, worlds
 from tests.support.compare import same
 from tests.support.domain import TRUSTED
 from tests.support.refusal import Doc
@@ -33,6 +33,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
     for kind, objects in sections.items():
         for name, fields in objects.items():
             one = {
+                "iam_policies": _policy_drifts,
                 "iam_roles": _role_drifts,
                 "cluster_settings": _settings_drifts,
                 "security_roles": _security_drifts,
@@ -151,6 +152,14 @@ def _template_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iter
         yield "data_stream", lambda: shown.pop("data_stream")
 
 
+def _policy_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    one = world.account.managed.policies[str(fields.get("policy_name", name)).casefold()]
+    yield "policy_document", lambda: one["versions"].update({one["default"]: allow("*", "*")})
+    for key in fields.get("tags", ()):
+        yield "tags", partial(one["tags"].update, {key: "theirs"})
+        yield "tags", partial(one["tags"].pop, key)
+
+
 def _user_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
     user = world.domain.security.users[name]
     yield "backend_roles", lambda: user["backend_roles"].append("theirs")
@@ -247,8 +256,8 @@ def test_what_others_do_beside_us_is_no_change(world: World, sections: Sections,
     add_foreign_chain(world, "c1")
     domain.mappings["ml_full_access"]["backend_roles"].insert(0, "arn:new")
     domain.persistent[TRUSTED] = ["^https://new/.*$", *domain.setting(TRUSTED)]
-    for role in world.account.roles.values():
-        role["tags"]["theirs"] = "x"
+    for one in (*world.account.roles.values(), *world.account.managed.policies.values()):
+        one["tags"]["theirs"] = "x"
     plan = bench.plan(sections)
     assert (actions(plan), list(plan.problems)) == ({}, [])
     same(outcome(bench.destroy(seed=seed)), [])
@@ -303,6 +312,8 @@ def test_what_exists_is_adopted_only_when_told_and_then_left(world: World, secti
     world.ledger.documents.clear()
     for role in world.account.roles.values():
         role["tags"].pop(MARK, None)
+    for policy in world.account.managed.policies.values():
+        policy["tags"].pop(MARK, None)
     taker = Bench(world, "taker", secrets=SECRETS)
     refused = taker.plan(sections)
     owned = {kind for kind in sections if kind not in ("cluster_settings", "role_mappings")}

@@ -19,7 +19,13 @@ from tests.support.exchange import Fault, Killed, at
 from tests.support.world import World
 
 KILLS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
-NAME_FIELDS = {"iam_roles": "role_name", "connectors": "name", "model_groups": "name", "models": "name"}
+NAME_FIELDS = {
+    "iam_policies": "policy_name",
+    "iam_roles": "role_name",
+    "connectors": "name",
+    "model_groups": "name",
+    "models": "name",
+}
 seeds = st.integers(0, 2**16)
 
 

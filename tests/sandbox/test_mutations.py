@@ -10,6 +10,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from reconciler.sandbox.settings import ACCOUNT
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import hits, run
 
@@ -31,6 +34,13 @@ iam_roles:
       p:
         Version: "2012-10-17"
         Statement: [{ Effect: Allow, Action: "bedrock:InvokeModel", Resource: "*" }]
+    tags: { team: search }
+iam_policies:
+  policy:
+    policy_name: mutated
+    policy_document:
+      Version: "2012-10-17"
+      Statement: [{ Effect: Allow, Action: "bedrock:InvokeModel", Resource: "*" }]
     tags: { team: search }
 cluster_settings:
   ml:
@@ -189,6 +199,33 @@ ROLES: list[Mutation] = [
     ("permissions_boundary", iam("put_role_permissions_boundary", PermissionsBoundary=READ_ONLY)),
     ("tags", iam("tag_role", Tags=[{"Key": "team", "Value": "by hand"}])),
 ]
+POLICY = f"arn:aws:iam::{ACCOUNT}:policy/mutated"
+
+
+def managed(call: str, **parameters: Any) -> Callable[[Bed], Any]:
+    return lambda bed: getattr(bed.aws("iam"), call)(PolicyArn=POLICY, **parameters)
+
+
+def version(statement: Any) -> Callable[[Bed], Any]:
+    """Somebody else's version; IAM keeps five, so that others go where there are that many."""
+
+    def change(bed: Bed) -> None:
+        versions = managed("list_policy_versions")(bed)["Versions"]
+        for one in [one for one in versions if not one["IsDefaultVersion"]][3:]:
+            managed("delete_policy_version", VersionId=one["VersionId"])(bed)
+        managed("create_policy_version", PolicyDocument=document(statement), SetAsDefault=True)(bed)
+
+    return change
+
+
+POLICIES: list[Mutation] = [
+    ("policy_document", version(ANY)),
+    ("tags", managed("tag_policy", Tags=[{"Key": "team", "Value": "by hand"}])),
+    ("policy_document", version({**ANY, "Effect": "Deny"})),
+    ("tags", managed("untag_policy", TagKeys=["team"])),
+    ("policy_document", version({**ANY, "Action": "s3:Get*"})),
+    ("policy_document", version(ANY)),
+]
 SETTINGS: list[Mutation] = [
     ("plugins.ml_commons.only_run_on_ml_node", persistent(only_run_on_ml_node=True)),
     ("plugins.ml_commons.native_memory_threshold", persistent(native_memory_threshold=90)),
@@ -329,6 +366,7 @@ MODELS: list[Mutation] = [
 ]
 KINDS = {
     "iam_roles.role": ROLES,
+    "iam_policies.policy": POLICIES,
     "cluster_settings.ml": SETTINGS,
     "security_roles.mutated": SECURITY,
     "action_groups.mutated_group": ACTION_GROUPS,
@@ -369,6 +407,7 @@ def searches_show_it(bed: Bed) -> bool:
     return True
 
 
+@pytest.mark.timeout(400)
 def test_what_is_changed_by_hand_is_named_and_repaired(aws: Bed, tmp_path: Path) -> None:
     path = tmp_path / "mutated.yaml"
     path.write_text(MANIFEST)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from tests.support.policies import Policies
 from tests.support.refusal import Doc, Refused
 
 ACCOUNT = "123456789012"
@@ -24,6 +25,7 @@ class Account:
         self.settling = settling
         self._most = page
         self.roles: dict[str, Doc] = {}
+        self.managed = Policies(ACCOUNT, _policy, self._holding)
         self._made = 0
 
     def answer(self, operation: str, asked: Mapping[str, Any], now: float) -> Doc:
@@ -60,6 +62,9 @@ class Account:
             "GetCallerIdentity": lambda asked, now: {"Arn": CALLER, "Account": ACCOUNT},
             "AssumeRole": self._assume,
         }
+        about_policies = self.managed.operations()
+        if operation in about_policies:
+            return about_policies[operation](asked)
         if operation not in operations:
             raise Refused(400, f"no such operation: {operation}", "InvalidAction")
         return operations[operation](asked, now)
@@ -165,6 +170,10 @@ class Account:
     def _listed(self, key: str, asked: Mapping[str, Any], now: float, show: Callable[[Doc], Doc]) -> Doc:
         roles, more = self.page(asked, now)
         return {key: [show(role) for role in roles], **more}
+
+    def _holding(self, arn: str) -> list[str]:
+        """The names of the roles that a policy is attached to."""
+        return [role["RoleName"] for role in self.roles.values() if arn in role["attached"]]
 
     def _put_policy(self, asked: Mapping[str, Any], now: float) -> Doc:
         self._role(asked)["policies"][asked["PolicyName"]] = _policy(asked["PolicyDocument"])

@@ -47,7 +47,7 @@ def _roles(number: int) -> Fields:
             "permissions_boundary": st.sampled_from([None, f"arn:aws:iam::{ACCOUNT}:policy/limits"]),
             "inline_policies": st.dictionaries(st.sampled_from(["a", "b"]), st.just(policy), max_size=2),
             "managed_policy_arns": st.lists(
-                st.sampled_from(["arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws:iam::aws:policy/PowerUserAccess"]),
+                st.sampled_from(["arn:aws:iam::aws:policy/ReadOnlyAccess", f"${{iam_policies.asking{number}.arn}}"]),
                 unique=True,
             ),
             "tags": st.dictionaries(st.sampled_from(["team", "Stage"]), st.sampled_from(["x", "y"])),
@@ -72,6 +72,18 @@ def _roles(number: int) -> Fields:
         st.fixed_dictionaries({f"signer{number}": signing, f"invoke{number}": invoking}),
         st.fixed_dictionaries({f"signer{number}": plain, f"invoke{number}": trusting}),
     )
+
+
+def _policies(number: int) -> Fields:
+    # Its name is stated, for IAM does not let it be changed.
+    documents = st.sampled_from([allow("bedrock:InvokeModel", "*"), allow("bedrock:*", "*"), allow("s3:Get*", "*")])
+    tags = st.dictionaries(st.sampled_from(["team", "Stage"]), st.sampled_from(["x", "y"]))
+    stated: dict[str, st.SearchStrategy[Any]] = {
+        "policy_name": st.just(f"Asking-{number}"),
+        "policy_document": documents,
+    }
+    policy: Fields = st.fixed_dictionaries(stated, optional={"tags": tags})
+    return st.fixed_dictionaries({f"asking{number}": policy})
 
 
 def _settings(number: int) -> Fields:
@@ -234,6 +246,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
     chains = range(1, draw(st.integers(1, most)) + 1)
     for number in chains:
         for kind, strategy in (
+            ("iam_policies", _policies(number)),
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
             ("action_groups", _action_groups(number)),

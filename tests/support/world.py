@@ -20,6 +20,7 @@ from tests.support.refusal import Doc, Refused
 
 _MAKES: Mapping[str, str] = {
     "CreateRole": "iam_roles",
+    "CreatePolicy": "iam_policies",
     "POST /_plugins/_ml/connectors/_create": "connectors",
     "POST /_plugins/_ml/model_groups/_register": "model_groups",
     "POST /_plugins/_ml/models/_register": "models",
@@ -103,6 +104,15 @@ class World:
             }
             for name, role in self.account.roles.items()
         }
+        policies = {
+            name: {
+                "document": one["versions"][one["default"]],
+                "about": [one["PolicyName"], one["Path"], one["Description"]],
+                "tags": {key: value for key, value in one["tags"].items() if key != MARK},
+                "marked": MARK in one["tags"],
+            }
+            for name, one in self.account.managed.policies.items()
+        }
         mappings = {
             name: {key: sorted(value) if isinstance(value, list) else value for key, value in mapping.items()}
             for name, mapping in domain.mappings.items()
@@ -124,7 +134,7 @@ class World:
         }
         found: Json = json.loads(
             json.dumps(
-                {"roles": roles, "settings": settings, "mappings": mappings, **named, **objects},
+                {"roles": roles, "policies": policies, "settings": settings, "mappings": mappings, **named, **objects},
                 sort_keys=True,
             )
         )
@@ -138,12 +148,14 @@ class World:
             for one, document in collection.items()
         }
         roles = {role["RoleId"]: f"<iam_roles {role['RoleName']}>" for role in self.account.roles.values()}
+        managed = self.account.managed.policies.values()
+        policies = {one["PolicyId"]: f"<iam_policies {one['PolicyName']}>" for one in managed}
         found: Json = _renamed(
             {
                 address: {key: value for key, value in row.items() if key not in ("at", "fingerprints", "prior")}
                 for address, row in sorted(self.ledger.rows(manifest).items())
             },
-            {**names, **roles},
+            {**names, **roles, **policies},
         )
         return found
 
@@ -155,6 +167,7 @@ class World:
         """How many objects there are by kind."""
         found = Counter({kind: len(collection) for kind, collection in _collections(self.domain).items()})
         found["iam_roles"] = len(self.account.roles)
+        found["iam_policies"] = len(self.account.managed.policies)
         found.update({kind: len(objects) for kind, objects in _named(self.domain).items()})
         return found
 
