@@ -61,6 +61,10 @@ bench: venv ## Measure the reconciler against local services, and print what is 
 bench-compare: venv ## Measure BASE=<commit> and this checkout in turns
 	@$(BIN)/python -m bench compare $(BASE)
 
+.PHONY: profile
+profile: venv ## Show where the time of a plan of CHAINS=1000 chains goes, and write it as a page
+	@$(BIN)/python -m bench profile plan --chains $(or $(CHAINS),1000)
+
 .PHONY: lock
 lock: venv ## Make requirements.lock anew from pyproject.toml
 	@env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND="make lock" \

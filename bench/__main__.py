@@ -148,6 +148,10 @@ def _profile(options: argparse.Namespace) -> None:
             services.pace(latency=0.0, limits=False)
         arguments = [options.command, str(path), *(["--yes"] if options.command == "apply" else [])]
         profiled.show(ROOT, Path(folder), arguments, target)
+        if options.command != "apply":
+            page = target.with_suffix(".html")
+            tool.run("--profile", page, *arguments)
+            print(f"the same as a page: {page.relative_to(ROOT)}")
 
 
 def _tell(line: str) -> None:

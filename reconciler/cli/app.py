@@ -70,6 +70,23 @@ LockTimeout = Annotated[
 Name = Annotated[str, typer.Option("--name", help="Which sandbox.")]
 
 
+@app.callback()
+def root(
+    ctx: typer.Context,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            "--profile", metavar="FILE", help="Write a page to FILE that shows where the command's time goes."
+        ),
+    ] = None,
+) -> None:
+    """See to what all commands have in common."""
+    if profile is not None:
+        from reconciler.cli.profile import begin
+
+        ctx.call_on_close(begin(profile))
+
+
 @app.command()
 def validate(
     paths: Paths,
