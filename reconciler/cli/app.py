@@ -75,9 +75,7 @@ def root(
     ctx: typer.Context,
     profile: Annotated[
         Path | None,
-        typer.Option(
-            "--profile", metavar="FILE", help="Write a page to FILE that shows where the command's time goes."
-        ),
+        typer.Option("--profile", metavar="FILE", help="Write a page to FILE that shows where the time goes."),
     ] = None,
 ) -> None:
     """See to what all commands have in common."""
