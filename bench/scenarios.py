@@ -10,10 +10,11 @@ from bench import bound, costs
 from bench.bound import Bound, Sdk
 from bench.client import ROOT, Services, environment
 from bench.command import Ran, run, yardstick
-from bench.workload import KINDS, kinds_of, manifest, number, objects
+from bench.workload import KINDS, head, kinds_of, manifest, number, objects, sections
 
 SCENARIOS = ("first apply", "no-change plan", "drifted plan", "one change")
 CROWDED = "crowded plan"
+_A_FILE = 1_000  # chains
 _DEPLOYMENT = "GET /_plugins/_ml/models/{id}"  # searches show it late, and there is no way to look at many at once
 OTHERS = 2_000
 APPLIED = 1_000
@@ -87,10 +88,19 @@ class Tool:
     kinds: Collection[str] = KINDS
 
     def write(self, chains: int, changed: int | None = None) -> Path:
-        """Write the manifest of so many chains."""
-        path = self.folder / f"bench-{chains}{'' if changed is None else '-changed'}.yaml"
-        path.write_text(manifest(chains, self.services.where, self.kinds, changed), "utf-8")
-        return path
+        """Write the manifest of so many chains: a file, or a folder of files where one would be too large."""
+        name = f"bench-{chains}{'' if changed is None else '-changed'}"
+        if chains <= _A_FILE:
+            path = self.folder / f"{name}.yaml"
+            path.write_text(manifest(chains, self.services.where, self.kinds, changed), "utf-8")
+            return path
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "head.yaml").write_text(head(self.services.where), "utf-8")
+        for first in range(0, chains, _A_FILE):
+            part = range(first, min(first + _A_FILE, chains))
+            (folder / f"{number(first)}.yaml").write_text(sections(part, self.kinds, changed), "utf-8")
+        return folder
 
     def measure(self, *arguments: str | Path, code: int = 0) -> Measured:
         """Run one command and count what it asks."""

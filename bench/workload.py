@@ -148,11 +148,21 @@ class Where:
 
 def manifest(chains: int, where: Where, kinds: Collection[str] = KINDS, changed: int | None = None) -> str:
     """The manifest of so many chains, in YAML. The model of chain `changed` has another description."""
-    parts = [_HEAD.format(manifest=MANIFEST, aws=where.aws, domain=where.domain, account=where.account)]
+    return head(where) + sections(range(chains), kinds, changed)
+
+
+def head(where: Where) -> str:
+    """The manifest without an object."""
+    return _HEAD.format(manifest=MANIFEST, aws=where.aws, domain=where.domain, account=where.account)
+
+
+def sections(chains: range, kinds: Collection[str] = KINDS, changed: int | None = None) -> str:
+    """The objects of some chains, as a file of a manifest may state them."""
+    parts = []
     for kind, text in _OBJECTS.items():
         if kind in kinds:
             parts.append(f"\n{kind}:\n")
-            parts += [text.format(n=number(one), model=_model(one, changed)) for one in range(chains)]
+            parts += [text.format(n=number(one), model=_model(one, changed)) for one in chains]
     return "".join(parts)
 
 
