@@ -200,6 +200,29 @@ class _Pace:
             self._most = max(1, parts // 2)
 
 
+class _Width:
+    """How many requests of a lane may be under way: half as many once the service throttles, then ever more again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._now = float(most)
+        self._narrowed = -_RELIEF
+
+    def room(self, under_way: int) -> bool:
+        """Whether one more may be sent."""
+        return under_way < int(self._now)
+
+    def answered(self) -> None:
+        """A request was carried out: after as many as there is room for, there is room for one more."""
+        self._now = min(self._most, self._now + 1 / self._now)
+
+    def throttled(self, now: float) -> None:
+        """A request was turned away. Others that were under way with it tell nothing new."""
+        if now - self._narrowed >= _RELIEF:
+            self._narrowed = now
+            self._now = max(1.0, self._now / 2)
+
+
 class _Timer(NamedTuple):
     due: float
     order: int  # of two that are due at once
@@ -233,6 +256,7 @@ class Runner:
         self._announced = False
         self._reached: set[Service] = set()
         self._paces: dict[str, _Pace] = {}
+        self._widths: dict[str, _Width] = {}
         self._usual: dict[str, float] = {}
 
     def observe(self, observer: Observer) -> None:
@@ -281,6 +305,10 @@ class Runner:
 
     def _pace(self, combine: Combine) -> _Pace:
         return self._paces.setdefault(combine.key, _Pace(combine.most))
+
+    def _width(self, request: Request) -> _Width:
+        lane, most = _lane(request)
+        return self._widths.setdefault(lane, _Width(most))
 
     def _learn(self, asked: Usual) -> float:
         """How many seconds something took lately, the latest counting half."""
@@ -438,7 +466,7 @@ class _Session:
     def _send_ready(self) -> None:
         for lane in list(self._ready):
             queue = self._ready[lane]
-            while queue and self._lanes[lane] < _lane(queue[0].request)[1]:
+            while queue and self._runner._width(queue[0].request).room(self._lanes[lane]):
                 ticket = queue.popleft()
                 self._send(lane, self._with_those_alike(ticket, queue))
 
@@ -503,6 +531,7 @@ class _Session:
                     self._queue(half)
                 return
             if outcome.ok or outcome.code in request.expect:
+                runner._width(request).answered()
                 self._deliver(ticket, outcome)
                 return
         elif not isinstance(outcome, NoAnswer):
@@ -510,6 +539,8 @@ class _Session:
             return
         reason = _passing(request, outcome)
         now = runner._exchange.now()
+        if reason == _THROTTLED:
+            runner._width(request).throttled(now)
         # A service that never answered is more likely misnamed than restarting.
         patience = runner._patience if request.service in runner._reached else min(2.0, runner._patience)
         if reason and now - ticket.first < patience:
@@ -626,6 +657,10 @@ _GROWTH = 4
 MISREAD = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
 """What steps fail with that took an answer apart which is not made as its service documents."""
 
+_RELIEF = 1.0
+"""Seconds for which a service that throttled is left with half of what it had before it is given even less."""
+
+_THROTTLED = "throttled"
 _THROTTLES = frozenset(
     {
         "Throttling",
@@ -649,7 +684,7 @@ def _passing(request: Request, outcome: Answer | NoAnswer) -> str:
     if outcome.ok:
         return ""
     if outcome.code in _THROTTLES or "exceed max running task limit" in outcome.reason:
-        return "throttled"
+        return _THROTTLED
     if outcome.code == "ConcurrentModification":
         return "changed by somebody else at the same moment"
     if outcome.code == "MalformedPolicyDocument" and "nvalid principal" in outcome.reason:

@@ -32,7 +32,7 @@ class Script:
     seconds: float = 0.01
     time: float = 0.0
     sent: list[Request] = field(default_factory=list)
-    most_at_once: int = 0
+    at_once: list[int] = field(default_factory=list)  # how many were under way as each was sent
     _under_way: list[tuple[float, int, Request]] = field(default_factory=list)
 
     def now(self) -> float:
@@ -41,7 +41,11 @@ class Script:
     def submit(self, ticket: int, request: Request) -> None:
         self.sent.append(request)
         self._under_way.append((self.time + self.seconds, ticket, request))
-        self.most_at_once = max(self.most_at_once, len(self._under_way))
+        self.at_once.append(len(self._under_way))
+
+    @property
+    def most_at_once(self) -> int:
+        return max(self.at_once)
 
     def wake(self) -> None:
         pass
@@ -427,6 +431,15 @@ def test_what_took_its_time_before_is_looked_at_when_it_is_due() -> None:
     assert one.run(takes(3.0)) == "there"
     assert 2.0 < asked[0] < 3.5
     assert len(asked) < 3
+
+
+def test_a_service_that_throttles_has_fewer_requests_at_once_and_more_again_when_it_answers() -> None:
+    script = answering(*[THROTTLED] * 16, OK)
+    one = runner(script)
+    one.run_all([Flow(number, call(CREATE_ROLE)) for number in range(200)])
+    assert max(script.at_once[:16]) == 16
+    assert max(script.at_once[16:30]) == 8
+    assert max(script.at_once[60:]) == 16
 
 
 # what goes together
