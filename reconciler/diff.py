@@ -62,6 +62,35 @@ def replacement(schema: Schema, changes: Sequence[FieldChange], desired: Mapping
     return ""
 
 
+def mirrored(
+    schema: Schema, changes: Sequence[FieldChange], applied: Mapping[str, Json], live: Mapping[str, Json]
+) -> tuple[FieldChange, ...]:
+    """Differences the other way round: what became of what was applied. `changes` lead from `live` to `applied`."""
+    found: list[FieldChange] = []
+    policies: set[Path] = set()
+    for change in changes:
+        root = policy_path(schema, change.path)
+        if not root:
+            found.append(_changed(change.path, schema.rule.at(change.path), change.after, change.before))
+        elif root not in policies:
+            policies.add(root)
+            found += _policy(root, at(applied, root), at(live, root))
+    return tuple(found)
+
+
+def policy_path(schema: Schema, path: Path) -> Path:
+    """The path of the policy document that a path is, or leads into; () where it is none."""
+    return next((path[:end] for end in range(1, len(path) + 1) if schema.rule.at(path[:end]).compare == "policy"), ())
+
+
+def at(fields: Mapping[str, Json], path: Path) -> Json:
+    """The value at a path; None where there is none."""
+    value: Json = fields
+    for part in path:
+        value = value.get(str(part)) if isinstance(value, Mapping) else None
+    return value
+
+
 def kept(
     schema: Schema, fields: Mapping[str, Value], live: Mapping[str, Json], ignore: Sequence[str]
 ) -> Mapping[str, Value]:

@@ -241,6 +241,14 @@ CODES: dict[str, Code] = {
     "ledger-newer": Code("The ledger was written by a newer version.", "Use a newer version.", "ledger"),
     "ledger-file": Code("The ledger's file can not be used.", "Check the path and its permissions.", "ledger"),
     "secret-unreadable": Code("A secret can not be read.", "Check where the manifest says it is kept.", "ledger"),
+    "bad-baseline": Code(
+        "The file of accepted drift is not of its form.", "Correct it at the place shown; see docs/drift.md.", "drift"
+    ),
+    "stale-baseline": Code(
+        "An entry of accepted drift has run out, or is about drift that is not there.",
+        "Remove it, or accept the drift anew.",
+        "drift",
+    ),
     "query-failed": Code(
         "A test query did not get the answer it expects.", "The message has what came instead.", "verify"
     ),

@@ -152,6 +152,37 @@ def verify(
 
 
 @app.command()
+def drift(
+    paths: Paths, var: Var = None, var_file: VarFile = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", metavar="FILE", help="The file of accepted drift. Beside the manifest when absent: drift-baseline.yaml.")
+    ] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option("--accept", metavar="ADDRESS", help="Accept what drifts of this object.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why it is accepted.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="DAY", help="The last day, as 2027-01-31.")] = None,
+    unmanaged: Annotated[
+        bool, typer.Option("--unmanaged", help="List what no manifest owns, too. Takes a listing of each kind more.")
+    ] = False,
+    fail_on_pending: Annotated[
+        bool, typer.Option("--fail-on-pending", help="Exit with 3 where the manifest is not applied.")
+    ] = False,
+    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show what is live and not as it was applied. Can not write. For schedules."""
+    from reconciler.cli import drift_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    common = Common(json, no_color, debug, stats)
+    watch = drift_commands.Watch(baseline, unmanaged, fail_on_pending)
+    if accept or reason or until:
+        drift_commands.accept(load, common, watch, drift_commands.Accept(accept or [], reason, until))
+    else:
+        drift_commands.drift(load, common, watch)
+
+
+@app.command()
 def destroy(
     paths: Paths, var: Var = None, var_file: VarFile = None, yes: Yes = False,
     include_adopted: Annotated[bool, typer.Option("--include-adopted", help="Delete adopted objects too.")] = False,

@@ -38,9 +38,10 @@ from reconciler.redaction import Redaction
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
 from reconciler.render.problems import problem_json
+from reconciler.runner import reading_only
 from reconciler.verify import Verdict
 
-_SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
+SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
 
 
 _NOTHING_DONE: Json = {"applied": True, "changes": [], "differing": {}, "problems": [], "queries": [], "seconds": 0.0}
@@ -172,12 +173,15 @@ def show(load: Load, common: Common) -> None:
 
 
 @contextmanager
-def opened(subject: Subject, common: Common, output: Output) -> Iterator[Session]:
+def opened(
+    subject: Subject, common: Common, output: Output, reading: Callable[[Request], None] = reading_only
+) -> Iterator[Session]:
     """A session whose figures are written and whose threads are ended, whatever happens.
 
-    Whatever error ends it is told as problems without a secret inside.
+    `reading` is asked before each request of its reader. Whatever error ends it is told as problems without a secret
+    inside.
     """
-    session = Session(subject.manifest, subject.ledger, Waits(output))
+    session = Session(subject.manifest, subject.ledger, Waits(output), reading)
     output.redaction = session.secrets.redaction
     ended = session.close
     with session.interrupts.listening():
@@ -190,7 +194,7 @@ def opened(subject: Subject, common: Common, output: Output) -> Iterator[Session
             ended = session.leave
             raise
         except Exception as error:
-            found = diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
+            found = diagnosis.problems(error, diagnosis.Scene(endpoint=endpoint(subject.manifest)))
             told = ReconcilerError(map(session.secrets.redaction.problem, found))
             raise told.with_traceback(error.__traceback__) from error
         finally:
@@ -212,14 +216,14 @@ def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan
     try:
         context = introduce(session.reader, question)
         return planned(session.reader, question, context, subject.desired, subject.permissions)
-    except _SERVICE_ERRORS as error:
+    except SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
         raise ReconcilerError(
-            diagnosis.problems(error, diagnosis.Scene(caller=caller, endpoint=_endpoint(subject.manifest)))
+            diagnosis.problems(error, diagnosis.Scene(caller=caller, endpoint=endpoint(subject.manifest)))
         ) from error
 
 
-def _endpoint(manifest: Manifest) -> str:
+def endpoint(manifest: Manifest) -> str:
     target = manifest.target.opensearch
     return (target.endpoint or "").rstrip("/") if target else ""
 

@@ -112,11 +112,15 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
 
 @dataclass
 class Session:
-    """Live transports and the runners that use them, for one command. The ledger is on the domain or in a file."""
+    """Live transports and the runners that use them, for one command. The ledger is on the domain or in a file.
+
+    `reading` is asked before each request of the reader.
+    """
 
     manifest: Manifest
     ledger_file: Path | None = None
     observer: Observer | None = None
+    reading: Callable[[Request], None] = reading_only
     started: float = field(default_factory=time.monotonic)
     interrupts: Interrupts = field(default_factory=Interrupts)
     counts: Counts = field(default_factory=Counts)
@@ -127,7 +131,7 @@ class Session:
     def reader(self) -> Runner:
         """A runner that refuses to write."""
         return self._counting(
-            Runner(self._exchange, guard=reading_only, observer=self.observer, patience=_READING_PATIENCE)
+            Runner(self._exchange, guard=self.reading, observer=self.observer, patience=_READING_PATIENCE)
         )
 
     @cached_property

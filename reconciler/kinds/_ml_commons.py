@@ -28,6 +28,7 @@ class MlKind(Kind):
 
     lags = True
     hides = True
+    lists = True
 
     collection: ClassVar[str]
 
@@ -49,6 +50,13 @@ class MlKind(Kind):
         answers = yield from call_all(self._get(one) for one in unseen)
         found, unreadable = self._gather(unseen, answers)
         return Reading((*lives.values(), *found), unreadable, hidden)
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        settings = () if place.sees_all else (READ,)
+        body: Json = {"query": {"match_all": {}}, "size": _PAGE}
+        search = Request(Service.OPENSEARCH, f"GET {ROOT}/{self.collection}/_search", body=body)
+        *refused, found = yield from call_all((*settings, search))
+        return Reading(tuple(self._hits(found)), hidden=_hidden(self.hiding, refused[0]) if refused else "")
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         if not sought.id:
@@ -171,7 +179,7 @@ class MlKind(Kind):
         if body.get("timed_out") is True or (isinstance(shards, Mapping) and shards.get("failed")):
             raise Failed("bad-answer", f"the search of {self.collection} answered for a part of them only")
         if len(listed) >= _PAGE:
-            message = f"more than {_PAGE:,} {self.collection} have the names asked for, and a search shows no more"
+            message = f"more than {_PAGE:,} {self.collection} were found, and a search shows no more"
             raise Failed("bad-answer", message)
         lives = []
         for hit in listed:

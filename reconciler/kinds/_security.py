@@ -27,6 +27,7 @@ class SecurityKind(Kind):
     """
 
     entitles = True
+    lists = True
     to_read = Grants(iam=("es:ESHttpGet",), security_rest=True)
     to_write = Grants(iam=("es:ESHttpPatch",), security_rest=True)
     collection: ClassVar[str]
@@ -36,6 +37,10 @@ class SecurityKind(Kind):
         objects = yield from listing(self.collection)
         names = dict.fromkeys(one.name for one in sought)
         return Reading(tuple(self._live(name, objects[name]) for name in names if name in objects))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        objects = yield from listing(self.collection)
+        return Reading(tuple(self._live(name, found) for name, found in objects.items()))
 
     def create(self, work: Work) -> Steps[Made]:
         found = yield from self.read([Sought(work.name)], work.place)

@@ -19,10 +19,20 @@ class WholeKind(Kind):
     `path` is where they all are, `noun` what one is called in messages.
     """
 
+    lists = True
     path: ClassVar[str]
     noun: ClassVar[str]
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
+        objects = yield from self._all()
+        names = dict.fromkeys(one.name for one in sought)
+        return Reading(tuple(self._live(name, objects[name]) for name in names if name in objects))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        objects = yield from self._all()
+        return Reading(tuple(self._live(name, found) for name, found in objects.items()))
+
+    def _all(self) -> Steps[Mapping[str, Json]]:
         operation = f"GET {self.path}"
         # Where there is none at all, the answer is 404.
         request = Request(Service.OPENSEARCH, operation, expect=_GONE, combine=Combine(operation))
@@ -30,8 +40,7 @@ class WholeKind(Kind):
         objects = self.listed(answer.body) if answer.ok else {}
         if objects is None:
             raise Failed("bad-answer", f"{request.label} answered with something that is no listing")
-        names = dict.fromkeys(one.name for one in sought)
-        return Reading(tuple(self._live(name, objects[name]) for name in names if name in objects))
+        return objects
 
     def create(self, work: Work) -> Steps[Made]:
         found = yield from self.read([Sought(work.name)], work.place)

@@ -22,6 +22,7 @@ _LONGEST = 6_144
 _VERSIONS = 5
 """How many versions of a policy IAM keeps."""
 
+_LISTING = Request(Service.IAM, "ListPolicies", {"Scope": "Local", "MaxItems": 1000})
 _TAKEN = frozenset({"EntityAlreadyExists"})
 
 
@@ -30,6 +31,8 @@ class IamPolicies(Kind):
 
     service = Service.IAM
     marks = True
+    settles = True
+    lists = True
     entitles = True
     replaceable = False  # names are unique, and what it is attached to keeps it from being deleted
     answers: ClassVar[Mapping[str, Json]] = {
@@ -48,13 +51,19 @@ class IamPolicies(Kind):
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
         wanted = {one.name.casefold() for one in sought}
-        (listed,) = yield from pages([Request(Service.IAM, "ListPolicies", {"Scope": "Local", "MaxItems": 1000})])
+        (listed,) = yield from pages([_LISTING])
         found = [one for one in items(listed, "Policies") if str(one["PolicyName"]).casefold() in wanted]
         answers = yield from call_all(_policy(str(one["Arn"])) for one in found)
         policies = [_shown(answer) for answer in answers if not answer.missing]
         versions = yield from call_all(_version(str(one["Arn"]), str(one["DefaultVersionId"])) for one in policies)
         there = zip(policies, versions, strict=True)
         return Reading(tuple(_live(one, _document(version)) for one, version in there if not version.missing))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        (listed,) = yield from pages([_LISTING])
+        return Reading(
+            tuple(Live(str(one["PolicyName"]), str(one["PolicyId"]), {}) for one in items(listed, "Policies"))
+        )
 
     def create(self, work: Work) -> Steps[Made]:
         fields = work.fields

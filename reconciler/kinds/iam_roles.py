@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -19,10 +20,14 @@ from reconciler.model.request import Answer, Request, Service
 from reconciler.model.schema import is_known
 from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
 
+_UNIQUE_ID = re.compile(r"A[RI][OD]A[A-Z0-9]{12,}")
+"""What a trust policy shows in place of the ARN of a role or user that is gone."""
+
 _ONE_BY_ONE = 2
 """How many roles are asked for by name, in four requests each. Listing costs two, and more by every thousand roles that
 an account has, each of which takes the SDK longer than a request."""
 
+_DETAILS = Request(Service.IAM, "GetAccountAuthorizationDetails", {"Filter": ["Role"], "MaxItems": 1000})
 _ATTACHED = 10
 _INLINE = 10_240
 _INLINE_HINT = "a role may have 10,240 characters of them; attach managed policies instead"
@@ -34,6 +39,8 @@ class IamRoles(Kind):
 
     service = Service.IAM
     marks = True
+    settles = True
+    lists = True
     entitles = True
     answers: ClassVar[Mapping[str, Json]] = {
         "ListInstanceProfilesForRole": {"InstanceProfiles": []},
@@ -63,18 +70,17 @@ class IamRoles(Kind):
             if len(few.lives) == len(wanted):
                 return few
         # Two listings carry everything: the details have policies and tags, the list description and session length.
-        details, listed = yield from pages(
-            [
-                Request(Service.IAM, "GetAccountAuthorizationDetails", {"Filter": ["Role"], "MaxItems": 1000}),
-                Request(Service.IAM, "ListRoles", {"MaxItems": 1000}),
-            ]
-        )
+        details, listed = yield from pages([_DETAILS, Request(Service.IAM, "ListRoles", {"MaxItems": 1000})])
         about = {str(role["RoleName"]): role for role in items(listed, "Roles") if _name(role) in wanted}
         roles = [role for role in items(details, "RoleDetailList") if _name(role) in wanted]
         return Reading(tuple(_live({**about.get(str(role["RoleName"]), {}), **role}) for role in roles))
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         return (yield from _each([sought.name]))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        (details,) = yield from pages([_DETAILS])
+        return Reading(tuple(_live(role) for role in items(details, "RoleDetailList")))
 
     def create(self, work: Work) -> Steps[Made]:
         fields = work.fields
@@ -199,6 +205,14 @@ class IamRoles(Kind):
         session = caller.arn.partition(":assumed-role/")[2].partition("/")[0]
         return f"it is the role you are ({caller.arn})" if session == change.live.name else ""
 
+    def orphans(self, live: Live) -> Iterable[tuple[str, str]]:
+        """Unique ids in the trust policy: their owners are gone, and others of their names are not let in.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+        """
+        name = "assume_role_policy_document"
+        return [(name, one) for one in sorted(_strings_in(live.fields[name])) if _UNIQUE_ID.fullmatch(one)]
+
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         path = fields.get("path", "/")
         if not place.account_id or not isinstance(path, str):
@@ -318,6 +332,15 @@ def _name(role: Mapping[str, Json]) -> str:
 
 def _list(value: Value) -> Sequence[Value]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _strings_in(value: Json) -> set[str]:
+    """All texts inside a JSON value."""
+    if isinstance(value, Mapping):
+        return {text for member in value.values() for text in _strings_in(member)}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return {text for member in value for text in _strings_in(member)}
+    return {value} if isinstance(value, str) else set()
 
 
 def _strings(value: Value) -> list[str]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.model.change import FieldChange
 from reconciler.model.kind import Grants, Made, Place, Proof, Work
 from reconciler.model.objects import Address, Live, Sought
 from reconciler.model.request import Answer, Request, Service, ServiceFailure
@@ -53,6 +54,9 @@ class Models(MlKind):
     def _passing(self) -> frozenset[str]:
         """The states that a model leaves by itself."""
         return self.schema.rule.member("model_state").settling
+
+    def undeployed(self, change: FieldChange) -> bool:
+        return change.field == "model_state" and change.before == "DEPLOYED"
 
     def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
         fields = picked(source, "name", "description", "connector_id", "model_group_id", "is_enabled", "rate_limiter")

@@ -11,7 +11,7 @@ from reconciler.canonical.json import Json
 from reconciler.kinds._security import guard, listing, patch, pointer
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Change
-from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Place, Reading, Siblings, Work
+from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Mention, Place, Reading, Siblings, Work
 from reconciler.model.membership import Membership, entries
 from reconciler.model.objects import Address, Desired, Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, ServiceFailure
@@ -26,12 +26,14 @@ _COLLECTION = "rolesmapping"
 _MOVED = "Missing field"  # a mapping or list that was there a moment ago
 _USER = re.compile(r"arn:[a-z-]+:iam::\d{12}:user/")
 _ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/")
+_ONE_ROLE = re.compile(r"arn:[a-z-]+:iam::(\d{12}):role/(?:[^/*?]+/)*([^/*?]+)")
 
 
 class RoleMappings(Kind):
     """The mapping's name is the role's; its lists are shared with everybody else who maps somebody."""
 
     entitles = True
+    lists = True
     to_read = Grants(iam=("es:ESHttpGet",), security_rest=True)
     to_write = Grants(iam=("es:ESHttpPatch",), security_rest=True)
 
@@ -39,6 +41,18 @@ class RoleMappings(Kind):
         mappings = yield from listing(_COLLECTION)
         names = dict.fromkeys(one.name for one in sought)
         return Reading(tuple(_live(name, mappings[name]) for name in names if name in mappings))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        mappings = yield from listing(_COLLECTION)
+        return Reading(tuple(_live(name, found) for name, found in mappings.items()))
+
+    def mentions(self, fields: Mapping[str, Value], place: Place) -> Iterable[Mention]:
+        """IAM roles of the account: whoever makes one anew under the name of one that is gone is let in."""
+        for field in LISTS:
+            for entry in entries(fields.get(field)):
+                found = _ONE_ROLE.fullmatch(entry)
+                if found is not None and found[1] == place.account_id:
+                    yield Mention(field, entry, "iam_roles", found[2])
 
     def create(self, work: Work) -> Steps[Made]:
         # Somebody may have made the mapping since the plan: writing it whole would throw out his members.

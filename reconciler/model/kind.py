@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
-from reconciler.model.change import Change
+from reconciler.model.change import Change, FieldChange
 from reconciler.model.membership import Membership, complete, entries, membership
 from reconciler.model.objects import Address, Desired, Live, Row, Sought
 from reconciler.model.request import Answer, Request, Service
@@ -142,6 +142,19 @@ class Fault:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """An entry of a list that names an object of another kind: the field, the entry, that kind and its object's name.
+
+    The entry is the other object's ARN.
+    """
+
+    field: str
+    entry: str
+    kind: str
+    name: str
+
+
 class Siblings:
     """The objects of a manifest, by kind, and by what their lists name."""
 
@@ -173,6 +186,12 @@ class Kind(ABC):
 
     marks: ClassVar[bool] = False
     """Whether its objects carry the ownership mark themselves, so that it says whose they are."""
+
+    settles: ClassVar[bool] = False
+    """Whether whatever is read may show an object as it was a moment ago, so that it has to be read again later."""
+
+    lists: ClassVar[bool] = False
+    """Whether `everything` names all there is of the kind."""
 
     one_at_a_time: ClassVar[bool] = False
     """Whether its objects share a value that is read, changed and written as a whole, so that two must not meet."""
@@ -216,6 +235,11 @@ class Kind(ABC):
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         """One object, read in the way that is never stale."""
         return self.read([sought], place)
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        """All objects there are, whoever made them, as far as names, ids, marks and guards go."""
+        yield from ()
+        return Reading()
 
     @abstractmethod
     def create(self, work: Work) -> Steps[Made]:
@@ -264,6 +288,18 @@ class Kind(ABC):
     def shuts_out(self, change: Change, caller: Caller) -> str:
         """How a change of one of its objects takes the caller's own access away, "" where it does not."""
         return ""
+
+    def mentions(self, fields: Mapping[str, Value], place: Place) -> Iterable[Mention]:
+        """The objects of other kinds that an object with these fields names by their ARNs."""
+        return ()
+
+    def orphans(self, live: Live) -> Iterable[tuple[str, str]]:
+        """What the object itself shows to be left of others that are gone: the field, and the entry in it."""
+        return ()
+
+    def undeployed(self, change: FieldChange) -> bool:
+        """Whether a difference from what was applied means that the object stopped serving."""
+        return False
 
     def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json] | None:
         """For shared kinds: the values of `fields` to go back to when we leave; None when it was not there.

@@ -46,13 +46,13 @@ def planned(
     if not known.place.sees_all:
         seen = unhidden(runner, replace(seen, context=known))
         plan = decide(seen, permissions)
-    confirmed = _confirmed(runner, seen, plan)
-    if confirmed is not seen:
-        return decide(replace(confirmed, context=known), permissions)
+    now = confirmed(runner, seen, plan)
+    if now is not seen:
+        return decide(replace(now, context=known), permissions)
     return checked(replace(plan, context=known), seen, permissions)
 
 
-def _confirmed(runner: Runner, seen: Survey, plan: Plan) -> Survey:
+def confirmed(runner: Runner, seen: Survey, plan: Plan) -> Survey:
     """What was seen, with the objects that a search shows to differ looked at once more.
 
     A search shows a changed object as it was for a second or more: right after an apply the plan would do it again.
@@ -74,20 +74,20 @@ def _confirmed(runner: Runner, seen: Survey, plan: Plan) -> Survey:
 
 
 def _looked_again(kind: Kind, changes: Sequence[Change], place: Place) -> Steps[_Again]:
-    sought = list(_sought(kind, changes))
+    sought = list(_sought(kind, changes, place))
     if len(sought) == 1:
         return _Again(frozenset({sought[0].id}), (yield from kind.look(sought[0], place)))
     yield Pause(_CATCHING_UP, f"searches that show {len(sought):,} {kind.name} as they are", 0.0, _CATCHING_UP)
     return _Again(frozenset(one.id for one in sought), (yield from kind.read(sought, place)))
 
 
-def _sought(kind: Kind, changes: Iterable[Change]) -> Iterable[Sought]:
+def _sought(kind: Kind, changes: Iterable[Change], place: Place) -> Iterable[Sought]:
     for change in changes:
         assert change.live is not None
         versions = [change.row.applied] if change.row is not None else []
         versions += [change.live.fields]
         signers = dict.fromkeys(signer for fields in versions for signer in kind.signers(fields))
-        yield Sought(change.live.name, change.live.id, frozenset(), tuple(signers))
+        yield Sought(change.live.name, change.live.id, frozenset(), () if place.sees_all else tuple(signers))
 
 
 def _with(reading: Reading, again: _Again) -> Reading:

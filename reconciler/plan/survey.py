@@ -118,22 +118,39 @@ def survey(runner: Runner, question: Question, context: Context, desired: Mappin
 
     That a secret can not be read is no error here.
     """
+    seen, failed = surveyed(runner, question, context, desired)
+    for error in failed.values():
+        raise error
+    return seen
+
+
+def surveyed(
+    runner: Runner,
+    question: Question,
+    context: Context,
+    desired: Mapping[Address, Desired],
+    also: Mapping[str, Sequence[Sought]] = {},
+) -> tuple[Survey, Mapping[str, Exception]]:
+    """As `survey`, and by kind why it could not be read. `also` is what else to look for, by kind."""
     resolved = {address: with_target(one, context.place) for address, one in desired.items()}
     if unknown := list(_unknown_target(resolved.values())):
         raise ReconcilerError(unknown)
     compared = _compared(context, resolved.values())
     flows: list[Flow[str, Reading | Mapped | None]] = [*question.secrets.flows(compared)]
-    flows += [Flow(kind, steps) for kind, steps in _reads(context, resolved).items()]
+    flows += [Flow(kind, steps) for kind, steps in _reads(context, resolved, also).items()]
     if _is_to_be_signed(context, resolved):
         flows.append(Flow(_MAPPED, mapped.read()))
-    seen = _results(runner, flows)
+    outcomes = runner.run_all(flows)
+    failed = {kind: outcome.error for kind, outcome in outcomes.items() if outcome.error is not None}
+    seen = {kind: outcome.value() for kind, outcome in outcomes.items() if kind not in failed}
     readings = {kind: found for kind, found in seen.items() if isinstance(found, Reading)}
     mappings = seen.get(_MAPPED)
     values = {name: question.secrets.peek(name) for name in compared}
     fingerprints = {
         name: ledger_store.fingerprint(value, context.ledger.id) for name, value in values.items() if value is not None
     }
-    return Survey(context, resolved, readings, fingerprints, mappings if isinstance(mappings, Mapped) else None)
+    shown = Survey(context, resolved, readings, fingerprints, mappings if isinstance(mappings, Mapped) else None)
+    return shown, failed
 
 
 def unhidden(runner: Runner, seen: Survey) -> Survey:
@@ -143,8 +160,12 @@ def unhidden(runner: Runner, seen: Survey) -> Survey:
     return replace(seen, readings={**seen.readings, **again})
 
 
-def _reads(context: Context, desired: Mapping[Address, Desired]) -> Mapping[str, Steps[Reading]]:
+def _reads(
+    context: Context, desired: Mapping[Address, Desired], also: Mapping[str, Sequence[Sought]] = {}
+) -> Mapping[str, Steps[Reading]]:
     sought = _sought(context, desired)
+    for name, ones in also.items():
+        sought.setdefault(name, []).extend(ones)
     return {kind: context.kinds[kind].read(ones, context.place) for kind, ones in sought.items()}
 
 

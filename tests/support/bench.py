@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from reconciler.canonical.json import Json
+from reconciler.drift.classify import reported
+from reconciler.drift.guard import looking_only
+from reconciler.drift.look import listed, looked
+from reconciler.drift.report import Report as DriftReport
 from reconciler.execute import Edge, Report, Result, execute
 from reconciler.kinds import load_kinds
 from reconciler.ledger.lock import Holder, Lock
@@ -152,6 +156,14 @@ class Bench:
         """What would be done. Nothing is written."""
         self.exchange = WorldExchange(self.world, faults=faults)
         return self._plan(Runner(self.exchange, guard=reading_only), sections, permissions)
+
+    def drift(self, sections: Sections, *, faults: Faults = nothing, everything: bool = False) -> DriftReport:
+        """What is not as it was applied, looked at as the command does."""
+        self.exchange = WorldExchange(self.world, faults=faults)
+        runner = self.runner = Runner(self.exchange, guard=looking_only)
+        question = Question(manifest(self.name, moved=self.moved), kinds(), "us-east-1", self._vault())
+        seen = looked(runner, question, introduce(runner, question), desired(sections), self._timestamp)
+        return reported(listed(runner, seen) if everything else seen)
 
     def apply(
         self,

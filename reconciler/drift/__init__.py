@@ -1,0 +1,1 @@
+"""Drift: what is live compared with what was applied. Nothing here can write."""
