@@ -155,7 +155,7 @@ def verify(
 def drift(
     paths: Paths, var: Var = None, var_file: VarFile = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="FILE", help="The file of accepted drift. Beside the manifest when absent: drift-baseline.yaml.")
+        Path | None, typer.Option("--baseline", metavar="FILE", help="Accepted drift; else drift-baseline.yaml there.")
     ] = None,
     accept: Annotated[
         list[str] | None, typer.Option("--accept", metavar="ADDRESS", help="Accept what drifts of this object.")

@@ -121,8 +121,13 @@ class _Pass:
         differing = self._still_differing(change)
         orphans = dict(kind.orphans(live))
         grouped: dict[Class, list[FieldChange]] = {}
-        for one in mirrored(kind.schema, differing, row.applied, live.fields):
-            grouped.setdefault(self._class(kind, one, row, orphans), []).append(one)
+        found = mirrored(kind.schema, differing, row.applied, live.fields)
+        lacking = {one.path for one in found if one.before is not None}
+        for one in found:
+            what = self._class(kind, one, row, orphans)
+            # What came where something went is a change.
+            what = Class.CHANGED if what is Class.EXTRA and one.path in lacking else what
+            grouped.setdefault(what, []).append(one)
         for one in self._gone(row.address, live):
             grouped.setdefault(Class.ORPHANED, []).append(one)
         for what, fields in grouped.items():
