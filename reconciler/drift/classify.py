@@ -218,8 +218,6 @@ def _countable(listing: Listing) -> Sequence[Live]:
 def _ownership(context: Context, kind: Kind) -> Callable[[Live], bool]:
     """Whether a manifest owns an object, by the rows of all of them and by the mark on the object itself."""
     rows = [row for row in (*context.ledger.rows.values(), *context.ledger.others) if row.address.kind == kind.name]
-    if kind.schema.server_made_ids:
-        ids = {row.id for row in rows}
-        return lambda live: live.id in ids
-    names = {kind.key(row.name or row.address.name) for row in rows}
-    return lambda live: bool(live.mark) or kind.key(live.name) in names
+    ids = {row.id for row in rows if row.id}
+    names = {kind.key(row.name or row.address.name) for row in rows if not row.id}
+    return lambda live: bool(live.mark) or live.id in ids or kind.key(live.name) in names
