@@ -57,7 +57,7 @@ def drift(load: Load, common: Common, watch: Watch) -> None:
     entries = baselines.load(source, _schema()) if source is not None else ()
     with opened(subject, common, output, looking_only) as session:
         found = _looked(session, subject, known, watch)
-        cost = f"read in {session.requests:,} requests, {session.seconds:.1f} s"
+        cost = rendered.reading(found, session.requests, session.seconds)
     report, warnings = baselines.accepting(found, entries, _today())
     code = report.exit_code(fail_on_pending=watch.fail_on_pending)
     if output.is_json:
@@ -74,6 +74,8 @@ def drift(load: Load, common: Common, watch: Watch) -> None:
 
 def accept(load: Load, common: Common, watch: Watch, wanted: Accept) -> None:
     """Look, and write what drifts of some objects into the file of accepted drift."""
+    if not wanted.addresses:
+        raise ReconcilerError([Problem("usage", "--reason and --until go with --accept", hint="name an object")])
     if not wanted.reason or not wanted.until:
         raise ReconcilerError([Problem("usage", "--accept needs --reason and --until", hint="say why, and until when")])
     until, addresses = _day(wanted.until), [sessions.address(text, "--accept: ") for text in wanted.addresses]

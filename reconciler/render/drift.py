@@ -38,6 +38,12 @@ def lines(report: Report) -> Iterator[Text]:
         yield _covered(coverage)
 
 
+def reading(report: Report, requests: int, seconds: float) -> Text:
+    """What the look cost."""
+    objects, sent = ("object" if report.objects == 1 else "objects"), ("request" if requests == 1 else "requests")
+    return Text(f"looked after {report.objects:,} {objects} in {requests:,} {sent}, {seconds:.1f} s", "dim")
+
+
 def summary(report: Report) -> Text:
     """The last line: how many objects there are of each."""
     counts = report.counts

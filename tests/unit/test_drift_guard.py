@@ -14,7 +14,7 @@ from reconciler.model.steps import Failed, NeverHappened, Steps
 from reconciler.runner import Runner, WriteRefused
 from tests.support.account import ACCOUNT
 from tests.support.bench import kinds
-from tests.support.chains import action, trust
+from tests.support.chains import action, allow, trust
 from tests.support.exchange import WorldExchange
 from tests.support.world import World
 
@@ -68,6 +68,13 @@ FIELDS: Mapping[str, dict[str, Any]] = {
     "connectors": {"name": "x", "protocol": "http", "credential": {"key": "k"}, "actions": [action(1)]},
     "model_groups": {"name": "x", "description": "new"},
     "models": {"name": "x", "connector_id": "c", "model_state": "DEPLOYED"},
+    "iam_policies": {"policy_name": "x", "policy_document": allow("s3:*", "*")},
+    "action_groups": {"allowed_actions": ["read"]},
+    "internal_users": {"password": "x"},
+    "tenants": {"description": "new"},
+    "search_pipelines": {"description": "new"},
+    "ingest_pipelines": {"description": "new"},
+    "index_templates": {"index_patterns": ["x-*"]},
 }
 LIVE: Mapping[str, dict[str, Any]] = {
     "iam_roles": {
@@ -87,7 +94,8 @@ def test_no_kind_writes_through_it(name: str, verb: str) -> None:
     exchange = WorldExchange(world)
     before = world.state()
     address = Address(name, "x")
-    live = Live("x", "id-1", LIVE.get(name, {}), mark="chain/other")
+    arn = {"arn": f"arn:aws:iam::{ACCOUNT}:policy/x"}
+    live = Live("x", "id-1", LIVE.get(name, {}), arn, mark="chain/other")
     row = Row(address, "chain", "id-1", "x", applied=FIELDS[name], prior=None)
     place = Place("us-east-1", ACCOUNT)
     changed = frozenset(FIELDS[name])
