@@ -34,8 +34,7 @@ def lines(report: Report) -> Iterator[Text]:
     for note in report.notes:
         yield Text(f"  ({note})", "dim")
     yield from _invisible(report)
-    for coverage in report.coverage:
-        yield _covered(coverage)
+    yield from (_covered(one) for one in report.coverage if one.total or one.untold or one.hidden)
 
 
 def reading(report: Report, requests: int, seconds: float) -> Text:
