@@ -48,7 +48,7 @@ class _Pass:
         self._drifted = {change.address: change for change in seen.drifted.changes}
         self._wanted = {change.address: change for change in seen.wanted.changes}
         self._told: dict[Address, frozenset[str]] = {}  # fields of which something is told already
-        self._untold: set[Address] = set()  # what is gone or another now, of which fields say nothing
+        self._untold: set[Address] = set()  # what is unknown, gone or another now: of it fields say nothing
         self._arns = {
             name: frozenset(live.attributes.get("arn", "") for live in reading.lives)
             for name, reading in seen.survey.readings.items()
@@ -131,8 +131,12 @@ class _Pass:
         for one in self._gone(row.address, live):
             grouped.setdefault(Class.ORPHANED, []).append(one)
         for what, fields in grouped.items():
-            reason = "the service is not done with it" if what is Class.UNKNOWN else ""
-            yield finding(what, reason, fields)
+            left = [entry for field, entry in orphans.items() if any(one.field == field for one in fields)]
+            reasons = {
+                Class.UNKNOWN: "the service is not done with it",
+                Class.ORPHANED: f"{', '.join(left)} is all that is left of who is gone" if left else "",
+            }
+            yield finding(what, reasons.get(what, ""), fields)
 
     def _still_differing(self, change: Change) -> Sequence[FieldChange]:
         """The differences from what was applied, without what is meanwhile as the manifest states it."""

@@ -11,6 +11,7 @@ from tests.sandbox.command import Ran, run
 from tests.sandbox.test_mutations import (
     ANY,
     IDLE,
+    KINDS,
     MODEL,
     READ_ONLY,
     allowed,
@@ -24,7 +25,7 @@ from tests.sandbox.test_mutations import (
 from tests.sandbox.test_mutations import MANIFEST as MUTATED
 
 MANIFEST = MUTATED.replace(
-    "cluster_settings:",
+    "iam_policies:",
     """\
   leaves:
     assume_role_policy_document: &trust
@@ -32,10 +33,10 @@ MANIFEST = MUTATED.replace(
       Statement: [{ Effect: Allow, Action: sts:AssumeRole, Principal: { Service: ec2.amazonaws.com } }]
   trusts:
     assume_role_policy_document: *trust
-cluster_settings:""",
+iam_policies:""",
 ).replace(
-    "  mutated: { users: [ann] }",
-    '  mutated: { users: [ann], backend_roles: ["${iam_roles.leaves.arn}"] }\n'
+    "role_mappings:\n  mutated: { users: [ann] }",
+    'role_mappings:\n  mutated: { users: [ann], backend_roles: ["${iam_roles.leaves.arn}"] }\n'
     "  readall: { users: [ann], membership: exclusive }",
 )
 FIRST: list[tuple[str, str, str, Callable[[Bed], Any]]] = [
@@ -99,6 +100,19 @@ FIRST: list[tuple[str, str, str, Callable[[Bed], Any]]] = [
     ),
     ("undeployed", "models.model", "model_state", domain("POST", one("models", "model", "/_undeploy"))),
 ]
+LATER = [
+    f"{kind}.{name}"
+    for kind, name in (
+        ("iam_policies", "policy"),
+        ("action_groups", "mutated_group"),
+        ("tenants", "mutated"),
+        ("search_pipelines", "mutated"),
+        ("index_templates", "mutated"),
+        ("ingest_pipelines", "mutated"),
+        ("internal_users", "mutated"),
+    )
+]
+OBJECTS = 19
 READING = ("Get", "List", "DescribeSecret")
 
 
@@ -138,6 +152,9 @@ def test_tampering_is_found_and_nothing_is_written(aws: Bed, tmp_path: Path) -> 
 
     for _, _, _, deed in FIRST:
         deed(aws)
+    also = {address: KINDS[address][0] for address in LATER}
+    for _, deed in also.values():
+        deed(aws)
     domain("PUT", IDLE, {"credential": {"roleArn": "arn:aws:iam::123456789012:role/leaves"}})(aws)
     domain(
         "PATCH", "/_plugins/_security/api/rolesmapping/mutated", [{"op": "add", "path": "/users/-", "value": "eve"}]
@@ -146,19 +163,26 @@ def test_tampering_is_found_and_nothing_is_written(aws: Bed, tmp_path: Path) -> 
     drifted = run(aws, "drift", path, "--json")
     assert [request for request in requests(aws)[before:] if not reads(request)] == []
     assert drifted.code == 2, drifted.all
-    assert found(drifted) == sorted((kind, address, field) for kind, address, field, _ in FIRST)
+    told = found(drifted)
+    assert [one for one in told if one[1] not in also] == sorted(one[:3] for one in FIRST)
+    assert {(one[1], one[2].partition(".")[0]) for one in told if one[1] in also} == {
+        (address, name) for address, (name, _) in also.items()
+    }
     lines = {one["address"]: one["line"] for one in drifted.data["findings"]}
     text = path.read_text().splitlines()
     assert all(text[line - 1].strip().startswith(address.partition(".")[2]) for address, line in lines.items())
     # What no service shows is said to be so.
-    assert [(one["address"], one["field"]) for one in drifted.data["invisible"]] == [
-        ("connectors.idle", "credential"), ("connectors.used", "credential"),
-    ]  # fmt: skip
+    assert {(one["address"], one["field"]) for one in drifted.data["invisible"]} == {
+        ("connectors.idle", "credential"), ("connectors.used", "credential"), ("internal_users.mutated", "password"),
+    }  # fmt: skip
     widened = {one["address"] for one in drifted.data["findings"] if one["widens"]}
     assert {"iam_roles.role", "role_mappings.readall"} <= widened
     shown = run(aws, "drift", path)
     assert "undeployed  models.model" in shown.out
-    assert shown.out.splitlines()[-1].startswith("8 drifted, 0 not applied yet, 4 in sync"), shown.out
+    many = 8 + len(also)
+    assert shown.out.splitlines()[-1].startswith(f"{many} drifted, 0 not applied yet, {OBJECTS - many} in sync"), (
+        shown.out
+    )
 
     mended = run(aws, "apply", path, "--yes")
     assert mended.code == 0, mended.all
