@@ -145,7 +145,7 @@ def test_tampering_is_found_and_nothing_is_written(aws: Bed, tmp_path: Path) -> 
         clean = run(aws, "drift", path)
         assert clean.code == 0, clean.all
         assert clean.out.splitlines()[-1].startswith(
-            "0 drifted, 0 not applied yet, 12 in sync, 0 unknown (last applied 2"
+            f"0 drifted, 0 not applied yet, {OBJECTS} in sync, 0 unknown (last applied 2"
         )
     # With credentials that could write everything, as the sandbox heard it.
     assert [request for request in requests(aws)[before:] if not reads(request)] == []
