@@ -73,7 +73,8 @@ class _Pass:
         for one in desired.values():
             row = context.ledger.rows.get(one.address)
             if row is None:
-                yield _pending(one, "it is in the manifest and was not applied yet")
+                if not self._stands(one.address):
+                    yield _pending(one, "it is in the manifest and was not applied yet")
             elif row.intent is not None:
                 yield _pending(one, f"an apply that was to {row.intent.get('action')} it did not end")
             else:
@@ -169,6 +170,11 @@ class _Pass:
             is_left = one.entry in entries(live.fields.get(one.field))
             if is_left and one.entry not in self._arns.get(one.kind, {one.entry}):
                 yield FieldChange((one.field,), one.entry, one.entry, text=f"{one.entry} is gone")
+
+    def _stands(self, address: Address) -> bool:
+        """Whether what is shared is as the manifest states it already, without having been applied."""
+        wanted = self._wanted.get(address)
+        return wanted is not None and wanted.live is not None and not wanted.reason and wanted.action is Action.NO_OP
 
     def _pending(self, desired: Desired, row: Row, sharing: Sharing) -> Iterator[Finding]:
         kind = self._context.kinds[desired.address.kind]

@@ -411,6 +411,18 @@ def test_where_live_is_as_the_manifest_states_it_nothing_is_told() -> None:
     assert told(bench.drift(without)) == {}
 
 
+def test_what_others_stated_already_is_not_pending() -> None:
+    world = World()
+    bench = applied(world)
+    others = Bench(world, "others")
+    assert outcome(others.apply({"role_mappings": {"ml_read_access": {"users": ["eve"]}}})) == []
+    mappings = {**chain()["role_mappings"], "ml_read_access": {"users": ["eve"]}}
+    assert told(bench.drift({**chain(), "role_mappings": mappings})) == {}
+    mappings = {**mappings, "ml_read_access": {"users": ["eve", "ann"]}}
+    report = bench.drift({**chain(), "role_mappings": mappings})
+    assert told(report) == {"pending": {"role_mappings.ml_read_access"}}
+
+
 def test_objects_that_come_and_go_are_pending() -> None:
     world = World()
     bench = applied(world)
