@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
-from reconciler.model.change import Change
+from reconciler.model.change import Change, FieldChange
 from reconciler.model.membership import Membership, complete, entries, membership
 from reconciler.model.objects import Address, Desired, Live, Row, Sought
 from reconciler.model.request import Answer, Request, Service
@@ -247,6 +247,13 @@ class Kind(ABC):
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """What is wrong with desired fields beyond what the schema can say, as far as the manifest alone tells."""
+        return ()
+
+    def refused(self, changes: Iterable[FieldChange]) -> Iterable[Fault]:
+        """Which differences no update can make, where a new object must not take the place of the one that is there.
+
+        The plan stops at them; `path` is the difference's.
+        """
         return ()
 
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
