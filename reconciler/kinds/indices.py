@@ -5,7 +5,6 @@ https://docs.opensearch.org/latest/api-reference/index-apis/index/
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import ClassVar
 from urllib.parse import quote
 
 from reconciler.canonical.json import Json
@@ -51,7 +50,6 @@ class Indices(Kind):
     """An index is known by its uuid, which it does not share with another that had or has its name."""
 
     replaceable = False  # its documents would be lost
-    answers: ClassVar[Mapping[str, Json]] = {}
     to_read = Grants(iam=("es:ESHttpGet",), opensearch=("indices:admin/get",))
     to_write = Grants(
         iam=("es:ESHttpPut", "es:ESHttpPost", "es:ESHttpDelete"),
@@ -106,7 +104,13 @@ class Indices(Kind):
         return Made(work.live.id)
 
     def delete(self, work: Work) -> Steps[None]:
-        yield from call(Request(Service.OPENSEARCH, "DELETE /{index}", _named(work.name), expect=_GONE))
+        assert work.live is not None
+        found = yield from self.read([Sought(work.name)], work.place)
+        if any(one.id != work.live.id for one in found.lives):
+            # Its documents are somebody else's.
+            raise Failed("name-taken", f"another index is called {work.name!r} since the plan")
+        if found.lives:
+            yield from call(Request(Service.OPENSEARCH, "DELETE /{index}", _named(work.name), expect=_GONE))
 
     def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
         """The rules for names."""
@@ -155,11 +159,12 @@ class Indices(Kind):
         return tuple(_map(rule.canonical(_map(one))) for one in stated)
 
     def answer(self, request: Request, live: Live | None, before: Sequence[Request] = ()) -> Answer:
-        made = next((one for one in before if one.operation == "PUT /{index}"), None)
-        if request.method == "GET" and made is not None:
-            name = str(made.parameters["index"])
-            return Answer(200, {name: {"settings": {"index.uuid": "(known after apply)"}}})
-        return super().answer(request, live, before)
+        if request.method != "GET":
+            return super().answer(request, live, before)
+        if live is not None:
+            return Answer(200, {live.name: {"settings": {"index.uuid": live.id}}})
+        made = (str(one.parameters["index"]) for one in before if one.operation == "PUT /{index}")
+        return Answer(200, {name: {"settings": {"index.uuid": "(known after apply)"}} for name in made})
 
 
 def _reads(names: Iterable[str]) -> Iterator[Request]:
