@@ -96,12 +96,20 @@ def kept(
 ) -> Mapping[str, Value]:
     """The fields to send: as desired, and as they are live where the manifest ignores what they are.
 
-    What the service never shows is sent as desired.
+    What the service never shows is sent as desired. What is compared in a form of its own, by whose words the manifest
+    ignores it, is sent in that form.
     """
     if not ignore:
         return fields
     never_shown = {name: fields[name] for name in schema.write_only if name in fields}
-    return {**_kept((), fields, live, ignore), **never_shown}
+    wanted, present = (_formed(schema, one) for one in (fields, live))
+    return {**_kept((), wanted, present, ignore), **never_shown}
+
+
+def _formed(schema: Schema, fields: Mapping[str, Value]) -> Mapping[str, Value]:
+    members = schema.rule.members
+    formed = {name for name in fields if name in members and members[name].additive and members[name].compare}
+    return {name: members[name].canonical(one) if name in formed else one for name, one in fields.items()}
 
 
 def _kept(
@@ -153,8 +161,11 @@ def _field(schema: Schema, name: str, versions: Versions) -> Iterator[FieldChang
     wanted = versions.desired.get(name, rule.default)
     if rule.additive and not isinstance(wanted, Mapping) and not isinstance(live, Mapping):
         yield from _list(name, rule, versions)
+    elif rule.additive and rule.compare:
+        there, stated, before = (_map(rule.canonical(_map(one))) for one in (live, wanted, applied.get(name)))
+        yield from _stated((name,), _map(rule.whole(there)), stated, _map(rule.whole(stated)), before)
     elif rule.additive:
-        yield from _tags((name,), rule, _map(live), _map(wanted), _map(applied.get(name)))
+        yield from _entries((name,), rule, _map(live), _map(wanted), _map(applied.get(name)))
     elif name not in versions.desired and schema.shared:
         # Whoever changed it after us meant it, and others may state it too: only what is still as we left it, and
         # ours alone, goes back to what it was.
@@ -264,19 +275,35 @@ def _list(name: str, rule: Rule, versions: Versions) -> Iterator[FieldChange]:
         yield _changed((name,), rule, None, new)
 
 
-def _tags(
+def _entries(
     path: Path, rule: Rule, live: Mapping[str, Value], wanted: Mapping[str, Value], applied: Mapping[str, Value]
 ) -> Iterator[FieldChange]:
-    """A map of which only the stated keys are ours. Keys are the same whatever their case, as IAM has it."""
-    present = {key.casefold(): value for key, value in live.items()}
-    stated = {key.casefold() for key in wanted}
+    """A map of which only the stated keys are ours, each with all of its value."""
+    present = {rule.names.canonical(key): value for key, value in live.items()}
+    stated = {rule.names.canonical(key) for key in wanted}
     for key, value in wanted.items():
-        before = present.get(key.casefold())
+        before = present.get(rule.names.canonical(key))
         if rule.member(key).canonical(before) != rule.member(key).canonical(value):
             yield FieldChange((*path, key), before, value)
     for key in applied:
-        if key.casefold() not in stated and key.casefold() in present:
-            yield FieldChange((*path, key), present[key.casefold()], None)
+        if (name := rule.names.canonical(key)) not in stated and name in present:
+            yield FieldChange((*path, key), present[name], None)
+
+
+def _stated(
+    path: Path,
+    live: Mapping[str, Value],
+    wanted: Mapping[str, Value],
+    meant: Mapping[str, Value],
+    applied: Mapping[str, Value],
+) -> Iterator[FieldChange]:
+    """Canonical maps of which only what is stated is ours, at any depth. `meant` is what `wanted` means as a whole."""
+    for key in dict.fromkeys((*wanted, *applied)):
+        before, after = live.get(key), wanted[key] if key in wanted else meant.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping) and key in wanted:
+            yield from _stated((*path, key), before, after, _map(meant.get(key)), _map(applied.get(key)))
+        elif before != after:
+            yield FieldChange((*path, key), before, after)
 
 
 def _write_only(rule: Rule, name: str, versions: Versions) -> Iterator[FieldChange]:

@@ -143,6 +143,13 @@ CODES: dict[str, Code] = {
         "Remove prevent_destroy, or undo the change.",
         "plan",
     ),
+    "needs-reindex": Code(
+        "An index would have to be made anew and its documents be indexed again, which a plan never does: they would "
+        "be lost on the way.",
+        "State what differs as it is or leave it out; or declare another index, and have the documents copied by "
+        "`_reindex`.",
+        "plan",
+    ),
     "too-many-deletes": Code(
         "The plan deletes more than --max-deletes allows.", "Look at it; raise the number.", "plan"
     ),

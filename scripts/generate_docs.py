@@ -94,7 +94,7 @@ def _kind(kind: Kind) -> str:
         str(schema.document["description"]),
         f"```yaml\n{example}```",
         "## Fields",
-        _table(("Field", "Type", "Default", "When it changes", "Meaning"), _fields(schema)),
+        _table(("Field", "Type", "Default", "When it changes", "Meaning"), _fields(kind)),
     ]
     for heading, rule in _inner(schema.rule):
         rows = [
@@ -109,7 +109,7 @@ def _kind(kind: Kind) -> str:
         "## Whose it is",
         _ownership(kind),
         "## What a change does",
-        _replacement(schema),
+        _replacement(kind),
         "## Permissions",
         _table(
             ("To", "In IAM", "In OpenSearch"), [("read", *_grants(kind.to_read)), ("change", *_grants(kind.to_write))]
@@ -119,9 +119,11 @@ def _kind(kind: Kind) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _fields(schema: Schema) -> Iterator[tuple[str, ...]]:
+def _fields(kind: Kind) -> Iterator[tuple[str, ...]]:
+    schema = kind.schema
     for name, rule in _members(schema.rule):
         change = _on_change(schema, name, rule)
+        change = change if kind.replaceable else change.replace("replaced", "refused")
         yield f"`{name}`", _type(rule), _default(rule, name in _required(schema.rule)), change, _said(rule)
 
 
@@ -164,6 +166,7 @@ def _on_change(schema: Schema, name: str, rule: Rule) -> str:
         "policy": "; compared by what it allows",
         "string": "; compared as text",
         "settings": "; compared as index settings, flat or nested",
+        "mappings": "; compared as index mappings",
         "casefold": "; upper and lower case are the same",
     }.get(rule.compare, "")
     return said if rule.ordered or rule.additive else f"{said}; in any order"
@@ -213,7 +216,12 @@ def _ownership(kind: Kind) -> str:
     )
 
 
-def _replacement(schema: Schema) -> str:
+def _replacement(kind: Kind) -> str:
+    schema = kind.schema
+    if not kind.replaceable:
+        return (
+            "It is never replaced. Where the table says *refused*, the plan stops, says why, and says what can be done."
+        )
     if schema.replaced_in_use:
         return (
             "One that nothing uses is updated in place. One in use is not edited: a new one is made, what uses "

@@ -6,16 +6,10 @@ https://docs.opensearch.org/latest/im-plugin/index-templates/
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
+from reconciler.kinds._indices import pipelines
 from reconciler.kinds._whole import WholeKind
 from reconciler.model.kind import Grants, Siblings
 from reconciler.model.objects import Address, Desired
-
-_PIPELINES: Mapping[str, str] = {
-    "index.default_pipeline": "ingest_pipelines",
-    "index.final_pipeline": "ingest_pipelines",
-    "index.search.default_pipeline": "search_pipelines",
-}
-"""By setting, the kind of what it names."""
 
 
 class IndexTemplates(WholeKind):
@@ -40,12 +34,7 @@ class IndexTemplates(WholeKind):
     def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
         """The pipelines that its settings name."""
         template = desired.fields.get("template")
-        stated = template.get("settings") if isinstance(template, Mapping) else None
-        settings = self.schema.rule.at(("template", "settings")).canonical(stated)
-        for name, kind in _PIPELINES.items():
-            pipeline = settings.get(name) if isinstance(settings, Mapping) else None
-            if isinstance(pipeline, str):
-                yield Address(kind, pipeline)
+        return pipelines(template.get("settings") if isinstance(template, Mapping) else None)
 
 
 KIND = IndexTemplates

@@ -273,6 +273,13 @@ class Kind(ABC):
         """What is wrong with desired fields beyond what the schema can say, as far as the manifest alone tells."""
         return ()
 
+    def refused(self, changes: Iterable[FieldChange]) -> Iterable[Fault]:
+        """Which differences no update can make, where a new object must not take the place of the one that is there.
+
+        The plan stops at them; `path` is the difference's.
+        """
+        return ()
+
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         """The attributes that are known before the object exists."""
         return {}

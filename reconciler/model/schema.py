@@ -4,9 +4,8 @@ The words are CloudFormation's (`readOnlyProperties`, `writeOnlyProperties`, `cr
 `primaryIdentifier`, `insertionOrder`) and a few of our own, all declared in `schemas/meta.schema.json`.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeGuard
@@ -14,6 +13,7 @@ from typing import TypeGuard
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json, canonical_text
 from reconciler.manifest.templates import Template, Value, holds_template
+from reconciler.model import forms
 
 _NOTHING: Mapping[str, Json] = {}
 
@@ -22,12 +22,12 @@ _NOTHING: Mapping[str, Json] = {}
 class Rule:
     """How one field, at any depth, compares and behaves.
 
-    `compare` is "policy", "string", "casefold", "settings" or "" (as JSON); `ordered` is false for sets; `default` is
-    what absence means where `has_default`; `exclusive` fields are compared even when the manifest is silent;
-    `merge` marks maps whose keys the service can not remove; `additive` lists belong to several owners;
-    `local` fields are the reconciler's own and never sent; `resends` names the write-only field that is sent again when
-    this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more; `settling` are
-    values that the service leaves by itself.
+    `compare` is "policy", "string", "casefold", "settings", "mappings" or "" (as JSON); `ordered` is false for
+    sets; `default` is what absence means where `has_default`; `exclusive` fields are compared even when the manifest
+    is silent; `merge` marks maps whose keys the service can not remove; `additive` lists and maps belong to several
+    owners; `local` fields are the reconciler's own and never sent; `resends` names the write-only field that is sent
+    again when this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more;
+    `settling` are values that the service leaves by itself; `names` is how the keys of a map compare.
     """
 
     schema: Mapping[str, Json]
@@ -87,6 +87,10 @@ class Rule:
         return Rule(_mapping(self.schema.get("additionalProperties")))
 
     @cached_property
+    def names(self) -> "Rule":
+        return Rule(_mapping(self.schema.get("propertyNames")))
+
+    @cached_property
     def items(self) -> "Rule":
         return Rule(_mapping(self.schema.get("items")))
 
@@ -124,18 +128,24 @@ class Rule:
         if self.compare == "policy":
             return policy.canonical(value) if is_known(value) else value
         if self.compare == "string":
-            return _as_string(value)
+            return forms.text(value)
         if self.compare == "settings" and isinstance(value, Mapping):
-            return dict(_flat(value, ""))
+            return forms.settings(value)
+        if self.compare == "mappings" and isinstance(value, Mapping):
+            return forms.mappings(value)
         if self.compare == "casefold" and isinstance(value, str):
             return value.casefold()
         if isinstance(value, Mapping):
-            forms = {key: self.member(key).canonical(one) for key, one in value.items()}
-            return {key: form for key, form in forms.items() if not self.member(key).is_default(form)}
+            members = {key: self.member(key).canonical(one) for key, one in value.items()}
+            return {key: form for key, form in members.items() if not self.member(key).is_default(form)}
         if isinstance(value, Sequence) and not isinstance(value, str):
-            members = [self.items.canonical(member) for member in value]
-            return members if self.ordered else _as_set(members)
+            listed = [self.items.canonical(member) for member in value]
+            return listed if self.ordered else _as_set(listed)
         return value
+
+    def whole(self, form: Value) -> Value:
+        """A canonical form with what it means by silence, where that is more than nothing."""
+        return forms.whole(form) if self.compare == "mappings" and isinstance(form, Mapping) else form
 
     def is_default(self, form: Value) -> bool:
         """Whether the canonical form `form` says what saying nothing does."""
@@ -237,25 +247,6 @@ def is_known(value: Value) -> TypeGuard[Json]:
 
 def _mapping(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else _NOTHING
-
-
-def _as_string(value: Value) -> Value:
-    """What a service that keeps strings makes of a JSON value: `5` is "5", a list is its JSON text."""
-    if isinstance(value, str) or value is None or not is_known(value):
-        return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _flat(settings: Mapping[str, Value], prefix: str) -> Iterator[tuple[str, Value]]:
-    """Index settings by their full names, values as the texts that the service keeps. Null is absence."""
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        elif value is not None:
-            listed = isinstance(value, Sequence) and not isinstance(value, str | Template)
-            text: Value = [_as_string(one) for one in value] if listed else _as_string(value)  # type: ignore[union-attr]
-            yield name if name.startswith("index.") else f"index.{name}", text
 
 
 def _as_set(members: list[Value]) -> list[Value]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.canonical.json import Json
-from reconciler.diff import Versions, differences, replacement
+from reconciler.diff import Versions, differences, dotted, replacement
 from reconciler.errors import Problem, Severity
 from reconciler.manifest.load import Lifecycle
 from reconciler.manifest.moves import ends
@@ -145,7 +145,10 @@ class _Decision:
         if not why:
             self._attributes.learn(address, live.attributes)
         action = _action(owned, found or strays, why)
-        if action is Action.REPLACE:
+        refused = list(kind.refused(found))
+        for fault in refused:
+            self._complain(fault.code, desired, f"{dotted(fault.path)}: {fault.message}", fault.hint)
+        if action is Action.REPLACE and not refused:
             self._check_replacement(kind, desired, why)
         for stray in strays:
             notes = (*notes, f"{stray.name!r}, which it was, is removed")

@@ -171,6 +171,13 @@ SMALL: Sections = {
     "index_templates": {
         "shapes": {"index_patterns": ["a-*"], "template": {"settings": {"default_pipeline": "tidies"}}}
     },
+    "indices": {
+        "kept": {
+            "settings": {"number_of_shards": 1, "default_pipeline": "tidies"},
+            "mappings": {"properties": {"a": {"type": "text"}}},
+            "aliases": {"x": {}},
+        }
+    },
     "search_pipelines": {
         "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.m.id}"}}]}
     },

@@ -41,6 +41,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "tenants": _tenant_drifts,
                 "search_pipelines": _search_pipeline_drifts,
                 "index_templates": _template_drifts,
+                "indices": _index_drifts,
                 "ingest_pipelines": _ingest_pipeline_drifts,
                 "internal_users": _user_drifts,
                 "role_mappings": _mapping_drifts,
@@ -150,6 +151,16 @@ def _template_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iter
         yield key, partial(shown.update, {key: 99})
     if "data_stream" in fields:
         yield "data_stream", lambda: shown.pop("data_stream")
+
+
+def _index_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    index = world.domain.indices.named[fields.get("name", name)]
+    if "index.refresh_interval" in fields["settings"]:
+        yield "settings", lambda: index["settings"].update({"index.refresh_interval": "99s"})
+    yield "mappings", lambda: index["mappings"]["properties"]["d"].update(ignore_above=99)
+    for alias in fields.get("aliases", ()):
+        yield "aliases", partial(index["aliases"].update, {alias: {"is_hidden": True}})
+        yield "aliases", partial(index["aliases"].pop, alias)
 
 
 def _policy_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -22,6 +22,7 @@ KILLS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 NAME_FIELDS = {
     "iam_policies": "policy_name",
     "iam_roles": "role_name",
+    "indices": "name",
     "connectors": "name",
     "model_groups": "name",
     "models": "name",

@@ -1,6 +1,7 @@
 """What the real node says back of any valid object compares equal to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences
 from reconciler.model.kind import Kind, Place, Work
-from reconciler.model.objects import Address, Live, Sought
+from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Answer, Request
 from reconciler.model.steps import Call, Reply, Steps
 from tests.sandbox.bed import Bed
@@ -151,6 +152,119 @@ shapes = st.fixed_dictionaries(
         "_meta": st.dictionaries(words, st.one_of(words, st.integers(), st.booleans()), max_size=2),
     },
 )
+text_field = st.fixed_dictionaries(
+    {"type": st.just("text")},
+    optional={
+        "analyzer": st.sampled_from(["standard", "simple", "default"]),
+        "index": st.sampled_from([True, "true"]),
+        "norms": st.booleans(),
+        "store": st.booleans(),
+        "similarity": st.just("BM25"),
+        "index_options": st.sampled_from(["positions", "docs"]),
+    },
+)
+other_field: st.SearchStrategy[Any] = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("keyword")},
+        optional={
+            "index": st.booleans(),
+            "doc_values": st.booleans(),
+            "norms": st.booleans(),
+            "null_value": st.just("x"),
+        },
+    ),
+    st.fixed_dictionaries({"type": st.just("long")}, optional={"index": st.sampled_from([True, "false"])}),
+    st.sampled_from(
+        [
+            {"type": "date"},
+            {"type": "date", "format": "yyyy||epoch_millis", "locale": "en"},
+            {"type": "boolean", "null_value": False},
+            {"type": "scaled_float", "scaling_factor": 100},
+            {"type": "geo_point", "index": True},
+            {"type": "wildcard", "doc_values": False},
+            {"type": "binary", "doc_values": False},
+            {"type": "search_as_you_type", "max_shingle_size": 3},
+            {"type": "flat_object"},
+            {"type": "object", "enabled": False},
+            {"type": "nested", "include_in_root": False, "properties": {"properties": {"type": "ip"}}},
+            {"type": "integer_range", "coerce": True},
+            {"properties": {"fields": {"type": "integer"}}},
+        ]
+    ),
+)
+varying: Mapping[str, st.SearchStrategy[dict[str, Any]]] = {
+    "text": st.fixed_dictionaries(
+        {},
+        optional={
+            "search_analyzer": st.sampled_from(["simple", "standard", "default"]),
+            "search_quote_analyzer": st.sampled_from(["simple", "standard"]),
+            "boost": st.sampled_from([1, 2, "1.5"]),
+            "fielddata": st.sampled_from([False, True]),
+            "copy_to": st.sampled_from(["z", ["z"]]),
+            "meta": st.just({"unit": "ü"}),
+        },
+    ),
+    "keyword": st.fixed_dictionaries(
+        {},
+        optional={
+            "ignore_above": st.sampled_from(["7", 9, 2147483647]),
+            "split_queries_on_whitespace": st.booleans(),
+            "eager_global_ordinals": st.booleans(),
+        },
+    ),
+    "long": st.fixed_dictionaries({}, optional={"coerce": st.booleans(), "ignore_malformed": st.booleans()}),
+    "geo_point": st.fixed_dictionaries({}, optional={"ignore_malformed": st.booleans()}),
+}
+around: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "dynamic": st.sampled_from([True, "false", "strict"]),
+        "date_detection": st.booleans(),
+        "numeric_detection": st.booleans(),
+        "_meta": st.dictionaries(st.sampled_from("abc"), st.one_of(words, st.integers()), max_size=2),
+        "dynamic_templates": st.lists(
+            st.just({"x": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": 5}}}),
+            max_size=1,
+        ),
+    },
+)
+lasting: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "number_of_shards": st.sampled_from([1, "2"]),
+        "analysis": st.just({"analyzer": {"a": {"type": "custom", "tokenizer": "standard", "filter": ["lowercase"]}}}),
+        "index": st.just({"codec": "best_compression"}),
+        "sort": st.just({"field": ["z"], "order": ["desc"]}),
+    },
+)
+passing: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "index.number_of_replicas": st.sampled_from(["0", 1]),
+        "refresh_interval": st.sampled_from(["5s", "-1"]),
+        "hidden": st.booleans(),
+        "query.default_field": st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=2),
+        "search": st.just({"slowlog": {"threshold": {"query": {"warn": "10s"}}}}),
+    },
+)
+
+
+@st.composite
+def indices_with_what_becomes_of_them(draw: st.DrawFn) -> tuple[Fields, Fields]:
+    """An index as it is made and as it is changed: some of it stays, some changes, some is new."""
+    stays, old = draw(lasting), draw(st.dictionaries(st.sampled_from("bcd"), st.one_of(text_field, other_field)))
+    new = draw(st.dictionaries(st.sampled_from("efg"), st.one_of(text_field, other_field)))
+
+    def made(properties: Mapping[str, Any]) -> Fields:
+        varied = {key: {**one, **draw(varying.get(one.get("type"), st.just({})))} for key, one in properties.items()}
+        multi = {"fields": {"raw": {"type": "keyword", **draw(varying["keyword"])}}}
+        mapped = {**draw(around), "properties": {"z": {"type": "keyword", **multi}, **varied}}
+        aliases = draw(st.dictionaries(st.sampled_from(["x", "X", "ü"]), alias, max_size=2))
+        return {"settings": {**stays, **draw(passing)}, "mappings": mapped, "aliases": aliases}
+
+    return made(old), made({**old, **new})
+
+
 numbered = st.integers(0, 99).map("shape-{}".format)
 OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "security_roles": objects(names, roles),
@@ -160,6 +274,9 @@ OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "ingest_pipelines": objects(names.filter(lambda name: "*" not in name), ingesting),
     # No two that match the same names may have the same priority.
     "index_templates": objects(numbered, shapes, most=1),
+    "indices": st.dictionaries(
+        st.sampled_from(["i", "ü-1", "a.b", "x+%y"]), indices_with_what_becomes_of_them(), min_size=1, max_size=1
+    ),
     "action_groups": objects(names.map("group {}".format), groups),
     "internal_users": objects(names.filter(lambda name: "%" not in name).map("user {}".format), users),
 }
@@ -186,11 +303,16 @@ def answer(request: Request, response: Any) -> Answer:
     return Answer(response.status_code, response.json(), "" if response.is_success else code)
 
 
-def differing(bed: Bed, kind: Kind, wanted: Mapping[str, Fields]) -> dict[str, Sequence[object]]:
-    """By name, how objects differ from what was written last; what is never shown is as it was sent."""
+def lives(bed: Bed, kind: Kind, wanted: Mapping[str, Fields]) -> Mapping[str, Live]:
     found = told(bed, kind.read([Sought(name) for name in wanted], Place()))
     live = {one.name: one for one in found.lives}
     assert live.keys() == wanted.keys()
+    return live
+
+
+def differing(bed: Bed, kind: Kind, wanted: Mapping[str, Fields]) -> dict[str, Sequence[object]]:
+    """By name, how objects differ from what was written last; what is never shown is as it was sent."""
+    live = lives(bed, kind, wanted)
     changes = {
         name: differences(kind.schema, Versions(fields, live[name].fields, fields)) for name, fields in wanted.items()
     }
@@ -212,11 +334,14 @@ def test_an_object_reads_back_as_it_was_written(self_managed_sandbox: Bed, kind:
     for name, fields in first.items():
         told(bed, steps.create(work(steps, name, fields)))
     assert differing(bed, steps, first) == {}
+    there = lives(bed, steps, first)
     for name, fields in second.items():
-        told(bed, steps.update(work(steps, name, fields, frozenset({*fields, *first[name]}))))
+        row = Row(Address(kind, name), "echo", there[name].id, name, first[name])
+        changed = work(steps, name, fields, frozenset({*fields, *first[name]}))
+        told(bed, steps.update(replace(changed, live=there[name], row=row)))
     assert differing(bed, steps, second) == {}
     for name in wanted:
-        told(bed, steps.delete(work(steps, name, {})))
+        told(bed, steps.delete(replace(work(steps, name, {}), live=there[name])))
     assert told(bed, steps.read([Sought(name) for name in wanted], Place())).lives == ()
 
 

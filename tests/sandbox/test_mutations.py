@@ -67,6 +67,17 @@ index_templates:
       settings: { number_of_shards: 1, index.refresh_interval: 5s, index: { default_pipeline: mutated } }
       mappings: { properties: { a: { type: text } } }
       aliases: { x: {} }
+indices:
+  index:
+    name: mutated-1
+    settings: { number_of_shards: 1, refresh_interval: 5s, index: { number_of_replicas: 0 } }
+    mappings:
+      dynamic: strict
+      _meta: { by: us }
+      properties:
+        k: { type: keyword, ignore_above: 50 }
+        n: { type: long, coerce: true }
+    aliases: { z: { is_hidden: true }, v: {} }
 search_pipelines:
   mutated:
     description: as stated
@@ -321,6 +332,16 @@ INDEX_TEMPLATES: list[Mutation] = [
     made_with("mappings", {"properties": {"a": {"type": "keyword"}}}),
     made_with("aliases", {"x": {}, "y": {}}),
 ]
+INDICES: list[Mutation] = [
+    ("settings", domain("PUT", "/mutated-1/_settings", {"refresh_interval": "9s"})),
+    ("mappings", domain("PUT", "/mutated-1/_mapping", {"properties": {"k": {"type": "keyword", "ignore_above": 9}}})),
+    ("mappings", domain("PUT", "/mutated-1/_mapping", {"properties": {"n": {"type": "long", "coerce": False}}})),
+    ("mappings", domain("PUT", "/mutated-1/_mapping", {"dynamic": True})),
+    ("mappings", domain("PUT", "/mutated-1/_mapping", {"_meta": {"by": "hand"}})),
+    ("aliases", domain("PUT", "/mutated-1/_alias/z", {"filter": {"term": {"k": "x"}}})),
+    ("aliases", domain("DELETE", "/mutated-1/_alias/v")),
+    ("settings", domain("PUT", "/mutated-1/_settings", {"number_of_replicas": None})),
+]
 USERS: list[Mutation] = [
     of_user("description", "by hand"),
     of_user("backend_roles", ["readers", "admin"]),
@@ -373,6 +394,7 @@ KINDS = {
     "tenants.mutated": TENANTS,
     "search_pipelines.mutated": SEARCH_PIPELINES,
     "index_templates.mutated": INDEX_TEMPLATES,
+    "indices.index": INDICES,
     "ingest_pipelines.mutated": INGEST_PIPELINES,
     "internal_users.mutated": USERS,
     "role_mappings.ml_read_access": MAPPINGS,

@@ -180,6 +180,32 @@ def _index_templates(number: int) -> Fields:
     return st.dictionaries(st.just(f"shapes{number}"), template, max_size=1)
 
 
+def _indices(number: int) -> Fields:
+    # What can not be changed once there may be documents is the same in all.
+    fields = {"a": {"type": "text", "analyzer": "simple"}, "b": {"properties": {"c": {"type": "long"}}}}
+    above = st.sampled_from([{}, {"ignore_above": 5}, {"ignore_above": 2147483647}])
+    properties = above.map(lambda varied: {**fields, "d": {"type": "keyword", **varied}})
+    settings = st.fixed_dictionaries(
+        {"number_of_shards": st.sampled_from([1, "1"])},
+        optional={
+            "index.refresh_interval": st.sampled_from(["5s", "1s"]),
+            "index": st.sampled_from([{"default_pipeline": f"tidies{number}"}, {"number_of_replicas": 0}]),
+        },
+    )
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "aliases": st.sampled_from(
+            [{}, {f"x{number}": {}}, {f"x{number}": {"index_routing": "1"}, "y": {"filter": {"match_all": {}}}}]
+        ),
+    }
+    stated: dict[str, st.SearchStrategy[Any]] = {
+        "name": st.just(f"index-{number}"),
+        "settings": settings,
+        "mappings": st.fixed_dictionaries({"properties": properties}),
+    }
+    index = st.fixed_dictionaries(stated, optional=optional)
+    return st.dictionaries(st.just(f"index{number}"), index, max_size=1)
+
+
 def _users(number: int) -> Fields:
     optional: dict[str, st.SearchStrategy[Any]] = {
         "backend_roles": st.lists(st.sampled_from(["shops", "readers"]), unique=True),
@@ -256,6 +282,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("search_pipelines", _search_pipelines(number)),
             ("ingest_pipelines", _ingest_pipelines(number)),
             ("index_templates", _index_templates(number)),
+            ("indices", _indices(number)),
             ("connectors", _connectors(number)),
             ("model_groups", _groups(number)),
             ("models", _models(number)),

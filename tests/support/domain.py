@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.support import searching
 from tests.support.cluster import Cluster
+from tests.support.indices import Indices
 from tests.support.refusal import Doc, Refused
 from tests.support.security import ADMIN, Security
 
@@ -103,6 +104,7 @@ class Domain:
         self.persistent: dict[str, Any] = {}
         self.security = Security()
         self.cluster = Cluster()
+        self.indices = Indices()
         self.roles, self.mappings = self.security.roles, self.security.mappings
         self.connectors = Collection("connector-", delays)
         self.groups = Collection("group-", delays)
@@ -136,6 +138,8 @@ class Domain:
         if parts[:2] == ["_plugins", "_ml"]:
             self._admit(identity, method, parts)
             return self._ml(method, parts[2:], query, body, now)
+        if self.indices.answers(path):
+            return self.indices.answer(method, path, body)
         raise Refused(400, f"no handler found for uri [{path}] and method [{method}]")
 
     # cluster settings

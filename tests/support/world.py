@@ -16,6 +16,7 @@ from reconciler.model.request import Answer, Request, Service
 from tests.support.account import Account
 from tests.support.domain import Delays, Domain
 from tests.support.index import Index
+from tests.support.indices import shown
 from tests.support.refusal import Doc, Refused
 
 _MAKES: Mapping[str, str] = {
@@ -125,6 +126,7 @@ class World:
             }
             for kind, objects in _named(domain).items()
         }
+        named["indices"] = {name: dict(shown(one)) for name, one in domain.indices.named.items()}
         settings = {
             key: sorted(value) if isinstance(value, list) else value for key, value in domain.persistent.items()
         }
@@ -150,12 +152,14 @@ class World:
         roles = {role["RoleId"]: f"<iam_roles {role['RoleName']}>" for role in self.account.roles.values()}
         managed = self.account.managed.policies.values()
         policies = {one["PolicyId"]: f"<iam_policies {one['PolicyName']}>" for one in managed}
+        made = self.domain.indices.named.items()
+        indices = {one["settings"]["index.uuid"]: f"<indices {name}>" for name, one in made}
         found: Json = _renamed(
             {
                 address: {key: value for key, value in row.items() if key not in ("at", "fingerprints", "prior")}
                 for address, row in sorted(self.ledger.rows(manifest).items())
             },
-            {**names, **roles, **policies},
+            {**names, **roles, **policies, **indices},
         )
         return found
 
@@ -182,6 +186,7 @@ def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "search_pipelines": domain.cluster.search_pipelines,
         "ingest_pipelines": domain.cluster.ingest_pipelines,
         "index_templates": domain.cluster.index_templates,
+        "indices": domain.indices.named,
     }
 
 

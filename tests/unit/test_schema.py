@@ -16,6 +16,7 @@ TEMPLATE = Template(("a", Reference("connectors", "c", "id")))
     ("kind", "name_field", "server_made", "shared", "in_use", "create_only"),
     [
         ("iam_policies", "policy_name", False, False, False, {"policy_name", "path", "description"}),
+        ("indices", "name", False, False, False, {"name"}),
         ("iam_roles", "role_name", False, False, False, {"role_name", "path"}),
         ("cluster_settings", "", False, True, False, set()),
         ("security_roles", "", False, False, False, set()),
