@@ -75,6 +75,7 @@ FIELDS: Mapping[str, dict[str, Any]] = {
     "search_pipelines": {"description": "new"},
     "ingest_pipelines": {"description": "new"},
     "index_templates": {"index_patterns": ["x-*"]},
+    "indices": {"settings": {"number_of_replicas": 2}},
 }
 LIVE: Mapping[str, dict[str, Any]] = {
     "iam_roles": {
