@@ -437,7 +437,8 @@ class _Session:
         combine = ticket.request.combine
         seconds = 0.0
         if combine is not None:
-            seconds = max(min(combine.linger, _PATIENCE * len(self._running)), combine.leisure)
+            awaited = min(combine.linger, _PATIENCE * len(self._running))
+            seconds = max(awaited, min(combine.leisure, _IDLENESS * len(self._running)))
         if combine is None or not seconds:
             self._queue(ticket)
             return
@@ -643,7 +644,10 @@ def _lane(request: Request) -> tuple[str, int]:
 
 
 _PATIENCE = 0.005
-"""How many seconds one lingers for each flow that is under way."""
+"""How many seconds one lingers for each flow that is under way, where somebody waits for it."""
+
+_IDLENESS = 0.05
+"""How many where nobody does."""
 
 _BODY = 5 * 2**20
 """How many characters the body of a combined request may have."""

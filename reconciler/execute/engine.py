@@ -88,6 +88,7 @@ class _Execution:
         self._results: dict[Address, Result] = {}
         self._rows: dict[Address, Row] = dict(plan.context.ledger.rows)
         self._began: dict[Address, float] = {}
+        self._took: dict[Address, float] = {}
         self._sharing = sharing(plan)
         self._proofs: dict[Address, str] = {}
         self._ended: set[_Phase] = set()
@@ -201,12 +202,15 @@ class _Execution:
             self._results[address] = Result(change, Status.FAILED, outcome.error, seconds)
         else:
             self._ended.add(flow.key)
+            if phase == _MAIN:
+                self._took[address] = seconds
             for one in self._followers[flow.key]:
                 self._unmet[one] -= 1
                 if not self._unmet[one]:
                     following.append(one)
             if phase == (_CLEANUP if (address, _CLEANUP) in self._after else _ROW):
-                self._results[address] = Result(change, Status.DONE, seconds=seconds)
+                # Its row may have waited for others.
+                self._results[address] = Result(change, Status.DONE, seconds=self._took.get(address, seconds))
         if address in self._results:
             self._progress.ended(self._results[address])
         return self._ready(following)

@@ -38,7 +38,7 @@ class Combine:
     `most` is how many go in the first of them, and how long the service takes decides about those that follow; None
     is no bound but that of size. `atomic` says that the service does all of it or nothing, so that one part that is
     refused makes it refuse the others too. `linger` is how many seconds one waits at most for others like it, while
-    much else is under way; `leisure` how many while anything is, for what nobody waits for.
+    much else is under way; `leisure` is the same for what nobody waits for.
     """
 
     key: str

@@ -112,7 +112,7 @@ LATER = [
         ("internal_users", "mutated"),
     )
 ]
-OBJECTS = 19
+OBJECTS = 20
 READING = ("Get", "List", "DescribeSecret")
 
 
