@@ -13,6 +13,7 @@ from reconciler.execute import Report
 from reconciler.model.request import ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened
 from tests.support.bench import Bench, Sections
+from tests.support.chains import beside_a_chain
 from tests.support.exchange import Fault, Killed, at
 from tests.support.world import World
 
@@ -26,17 +27,7 @@ CHAIN: Sections = {
         "invoke": {"assume_role_policy_document": _TRUST, "tags": {"team": "search"}},
         "other": {"assume_role_policy_document": _TRUST, "managed_policy_arns": [_READ_ONLY]},
     },
-    "iam_policies": {
-        "asking": {
-            "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
-            "tags": {"team": "x"},
-        }
-    },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
-    "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
-    "tenants": {"room": {"description": "a tenant"}},
-    "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
-    "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {
         "one": {
@@ -46,20 +37,7 @@ CHAIN: Sections = {
             "actions": [{"action_type": "predict", "method": "POST", "url": _URL}],
         }
     },
-    "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
-    "index_templates": {
-        "shapes": {"index_patterns": ["a-*"], "template": {"settings": {"default_pipeline": "tidies"}}}
-    },
-    "indices": {
-        "kept": {
-            "settings": {"number_of_shards": 1, "default_pipeline": "tidies"},
-            "mappings": {"properties": {"a": {"type": "text"}}},
-            "aliases": {"x": {}},
-        }
-    },
-    "search_pipelines": {
-        "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.one.id}"}}]}
-    },
+    **beside_a_chain("one"),
     "model_groups": {"one": {"description": "a group"}},
     "models": {"one": {"connector_id": "${connectors.one.id}", "model_group_id": "${model_groups.one.id}"}},
 }

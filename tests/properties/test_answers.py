@@ -19,6 +19,7 @@ from reconciler.runner import Runner
 from tests.support import bench
 from tests.support.bench import Bench, Sections
 from tests.support.campaign import worlds_each
+from tests.support.chains import beside_a_chain
 from tests.support.exchange import WorldExchange
 from tests.support.world import World
 
@@ -35,17 +36,7 @@ CHAIN: Sections = {
             "tags": {"team": "search"},
         },
     },
-    "iam_policies": {
-        "asking": {
-            "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
-            "tags": {"team": "x"},
-        }
-    },
     "cluster_settings": {"ml": {"plugins.ml_commons.only_run_on_ml_node": False}},
-    "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
-    "tenants": {"room": {"description": "a tenant"}},
-    "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
-    "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.invoke.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {
         "one": {
@@ -57,20 +48,7 @@ CHAIN: Sections = {
             ],
         }
     },
-    "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
-    "index_templates": {
-        "shapes": {"index_patterns": ["a-*"], "template": {"settings": {"default_pipeline": "tidies"}}}
-    },
-    "indices": {
-        "kept": {
-            "settings": {"number_of_shards": 1, "default_pipeline": "tidies"},
-            "mappings": {"properties": {"a": {"type": "text"}}},
-            "aliases": {"x": {}},
-        }
-    },
-    "search_pipelines": {
-        "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.one.id}"}}]}
-    },
+    **beside_a_chain("one"),
     "model_groups": {"one": {"description": "a group"}},
     "models": {"one": {"connector_id": "${connectors.one.id}", "model_group_id": "${model_groups.one.id}"}},
 }

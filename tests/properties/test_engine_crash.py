@@ -12,7 +12,7 @@ from reconciler.execute import Report
 from tests.support.account import CALLER
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.campaign import moments, worlds_each
-from tests.support.chains import SECRETS, action, manifests, trust, worlds
+from tests.support.chains import SECRETS, action, beside_a_chain, manifests, trust, worlds
 from tests.support.compare import same
 from tests.support.exchange import Fault, Killed, at
 from tests.support.world import World
@@ -147,17 +147,7 @@ def test_one_request_that_goes_wrong(world: World, sections: Sections, data: st.
 
 SMALL: Sections = {
     "iam_roles": {"signer": {"assume_role_policy_document": trust(CALLER), "tags": {"team": "x"}}},
-    "iam_policies": {
-        "asking": {
-            "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
-            "tags": {"team": "x"},
-        }
-    },
     "cluster_settings": {"ml": {"plugins.ml_commons.trusted_connector_endpoints_regex": ["^https://api1.test/.*$"]}},
-    "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
-    "tenants": {"room": {"description": "a tenant"}},
-    "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
-    "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
     "role_mappings": {"ml_full_access": {"backend_roles": ["${iam_roles.signer.arn}"]}, "asks": {"users": ["ann"]}},
     "connectors": {
         "c": {
@@ -167,20 +157,7 @@ SMALL: Sections = {
             "actions": [action(1)],
         }
     },
-    "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
-    "index_templates": {
-        "shapes": {"index_patterns": ["a-*"], "template": {"settings": {"default_pipeline": "tidies"}}}
-    },
-    "indices": {
-        "kept": {
-            "settings": {"number_of_shards": 1, "default_pipeline": "tidies"},
-            "mappings": {"properties": {"a": {"type": "text"}}},
-            "aliases": {"x": {}},
-        }
-    },
-    "search_pipelines": {
-        "answers": {"response_processors": [{"retrieval_augmented_generation": {"model_id": "${models.m.id}"}}]}
-    },
+    **beside_a_chain("m"),
     "model_groups": {"g": {}},
     "models": {"m": {"connector_id": "${connectors.c.id}", "model_group_id": "${model_groups.g.id}"}},
 }

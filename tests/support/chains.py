@@ -39,6 +39,35 @@ def action(number: int, *, header: str = "") -> dict[str, Json]:
     return {"action_type": "predict", "method": "POST", "url": url, "request_body": "${parameters.inputs}", **headers}
 
 
+def beside_a_chain(model: str) -> Sections:
+    """One object of each kind that a chain does without. A search pipeline asks the model of this address's name."""
+    asks = {"retrieval_augmented_generation": {"model_id": f"${{models.{model}.id}}"}}
+    return {
+        "iam_policies": {
+            "asking": {
+                "policy_document": {"Statement": {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}},
+                "tags": {"team": "x"},
+            }
+        },
+        "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
+        "tenants": {"room": {"description": "a tenant"}},
+        "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
+        "internal_users": {"ann": {"password": "plain", "opendistro_security_roles": ["asks"]}},
+        "ingest_pipelines": {"tidies": {"processors": [{"trim": {"field": "a"}}]}},
+        "index_templates": {
+            "shapes": {"index_patterns": ["a-*"], "template": {"settings": {"default_pipeline": "tidies"}}}
+        },
+        "indices": {
+            "kept": {
+                "settings": {"number_of_shards": 1, "default_pipeline": "tidies"},
+                "mappings": {"properties": {"a": {"type": "text"}}},
+                "aliases": {"x": {}},
+            }
+        },
+        "search_pipelines": {"answers": {"response_processors": [asks]}},
+    }
+
+
 def _roles(number: int) -> Fields:
     def fields(policy: Json) -> Mapping[str, st.SearchStrategy[Json]]:
         return {
