@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 
@@ -41,7 +42,8 @@ from reconciler.render.problems import problem_json
 from reconciler.runner import reading_only
 from reconciler.verify import Verdict
 
-SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
+T = TypeVar("T")
+_SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
 
 
 _NOTHING_DONE: Json = {"applied": True, "changes": [], "differing": {}, "problems": [], "queries": [], "seconds": 0.0}
@@ -194,7 +196,7 @@ def opened(
             ended = session.leave
             raise
         except Exception as error:
-            found = diagnosis.problems(error, diagnosis.Scene(endpoint=endpoint(subject.manifest)))
+            found = diagnosis.problems(error, diagnosis.Scene(endpoint=_endpoint(subject.manifest)))
             told = ReconcilerError(map(session.secrets.redaction.problem, found))
             raise told.with_traceback(error.__traceback__) from error
         finally:
@@ -211,19 +213,29 @@ def _write_stats(session: Session, path: Path, output: Output) -> None:
 
 
 def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
+    return looking(
+        session,
+        subject,
+        known,
+        lambda question, context: planned(session.reader, question, context, subject.desired, subject.permissions),
+    )
+
+
+def looking(session: Session, subject: Subject, known: Mapping[str, Kind], look: Callable[[Question, Context], T]) -> T:
+    """What `look` finds once it is known who calls and what answers. What services refuse is told as problems."""
     question = Question(subject.manifest, known, session.region, session.secrets)
     context: Context | None = None
     try:
         context = introduce(session.reader, question)
-        return planned(session.reader, question, context, subject.desired, subject.permissions)
-    except SERVICE_ERRORS as error:
+        return look(question, context)
+    except _SERVICE_ERRORS as error:
         caller = context.caller.arn or context.caller.user if context else ""
         raise ReconcilerError(
-            diagnosis.problems(error, diagnosis.Scene(caller=caller, endpoint=endpoint(subject.manifest)))
+            diagnosis.problems(error, diagnosis.Scene(caller=caller, endpoint=_endpoint(subject.manifest)))
         ) from error
 
 
-def endpoint(manifest: Manifest) -> str:
+def _endpoint(manifest: Manifest) -> str:
     target = manifest.target.opensearch
     return (target.endpoint or "").rstrip("/") if target else ""
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import typer
 
-from reconciler import diagnosis
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
-from reconciler.cli.commands import SERVICE_ERRORS, endpoint, opened
+from reconciler.cli.commands import looking, opened
 from reconciler.cli.options import Common, Load
 from reconciler.cli.output import Output
 from reconciler.cli.session import Session, Subject
@@ -26,7 +25,7 @@ from reconciler.errors import Problem, ReconcilerError
 from reconciler.manifest.source import Source, read_source
 from reconciler.model.kind import Kind
 from reconciler.plan.plan import Context
-from reconciler.plan.survey import Question, introduce
+from reconciler.plan.survey import Question
 from reconciler.render import drift as rendered
 from reconciler.render.problems import problem_json
 
@@ -104,16 +103,12 @@ def accept(load: Load, common: Common, watch: Watch, wanted: Accept) -> None:
 
 def _looked(session: Session, subject: Subject, known: Mapping[str, Kind], watch: Watch) -> Report:
     session.guard_writes(looking_only)
-    question = Question(subject.manifest, known, session.region, session.secrets)
-    context: Context | None = None
-    try:
-        context = introduce(session.reader, question)
+
+    def look(question: Question, context: Context) -> Report:
         seen = looked(session.reader, question, context, subject.desired, sessions.timestamp)
         return reported(listed(session.reader, seen) if watch.unmanaged else seen)
-    except SERVICE_ERRORS as error:
-        caller = context.caller.arn or context.caller.user if context else ""
-        scene = diagnosis.Scene(caller=caller, endpoint=endpoint(subject.manifest))
-        raise ReconcilerError(diagnosis.problems(error, scene)) from error
+
+    return looking(session, subject, known, look)
 
 
 def _path(load: Load, watch: Watch) -> Path:

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from reconciler.canonical.json import Json
 from reconciler.model.change import Action
 from reconciler.model.kind import Kind, Mention, Reading
 from reconciler.model.objects import Address, Desired, Sought
 from reconciler.model.request import Service, ServiceFailure
-from reconciler.model.steps import Failed, NeverHappened, Pause, Steps
+from reconciler.model.steps import Failed, NeverHappened
 from reconciler.plan.decide import Permissions, decide
 from reconciler.plan.looking import confirmed
 from reconciler.plan.plan import Context, Plan
+from reconciler.plan.settle import seconds_between, until_certain
 from reconciler.plan.survey import Question, Survey, acquainted, surveyed
 from reconciler.runner import Flow, Runner
 
@@ -142,15 +142,19 @@ def _certain(
     now = confirmed(runner, survey, drifted)
     if now is not survey:
         survey, drifted = now, _drift(now, applied)
-    waited = 0.0
-    began: float | None = None
-    while waited < _PATIENCE and (doubted := _young(drifted, timestamp())):
-        clock = runner.run(_rest(doubted, waited))
-        began = clock - 1.0 if began is None else began
-        waited = clock - began
-        survey = _again(runner, survey, [applied[address] for address in doubted])
-        drifted = _drift(survey, applied)
-    return survey, drifted
+
+    def again(seen: tuple[Survey, Plan], doubted: Sequence[Address]) -> tuple[Survey, Plan]:
+        fresh = _again(runner, seen[0], [applied[address] for address in doubted])
+        return fresh, _drift(fresh, applied)
+
+    return until_certain(
+        (survey, drifted),
+        lambda seen: _young(seen[1], timestamp()),
+        again,
+        runner,
+        "what was applied just now to be shown",
+        _PATIENCE,
+    )
 
 
 def _again(runner: Runner, survey: Survey, doubted: Sequence[Desired]) -> Survey:
@@ -172,22 +176,8 @@ def _young(drifted: Plan, now: str) -> list[Address]:
         for change in drifted.changes
         if kinds[change.address.kind].settles
         and (change.action is not Action.NO_OP or change.reason)
-        and _seconds(rows[change.address].applied_at, now) < _YOUNG
+        and seconds_between(rows[change.address].applied_at, now) < _YOUNG
     ]
-
-
-def _seconds(earlier: str, now: str) -> float:
-    """Seconds between two times, endless where one is none."""
-    try:
-        return (datetime.fromisoformat(now) - datetime.fromisoformat(earlier)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")
-
-
-def _rest(doubted: Sequence[Address], waited: float) -> Steps[float]:
-    listed = str(doubted[0]) + (f" and {len(doubted) - 1} more" if len(doubted) > 1 else "")
-    reply = yield Pause(1.0, f"what was applied just now to be shown: {listed}", waited, _PATIENCE)
-    return reply.clock
 
 
 def _with(kind: Kind, reading: Reading, name: str, again: Reading) -> Reading:

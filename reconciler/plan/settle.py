@@ -4,15 +4,18 @@ A process that is killed leaves its requests to the services: one that has arriv
 is seen only afterwards. Whoever plans before that makes it a second time. The ledger says what was about to be done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from reconciler.model.change import Action, Change
 from reconciler.model.membership import entries
+from reconciler.model.objects import Address
 from reconciler.model.steps import Pause, Steps
 from reconciler.plan.plan import Plan
 from reconciler.runner import Runner
 
+T = TypeVar("T")
 SETTLE = 15.0
 """Seconds that a service may take to carry out a request whose sender is gone."""
 
@@ -22,30 +25,55 @@ def settled(plan: Plan, again: Callable[[], Plan], runner: Runner, timestamp: Ca
 
     `timestamp` gives the time as ISO 8601 in UTC. However clocks differ, it takes `SETTLE` seconds at most.
     """
+    return until_certain(
+        plan,
+        lambda seen: _unsettled(seen, timestamp()),
+        lambda *_: again(),
+        runner,
+        "what a killed apply may still have under way",
+        SETTLE,
+    )
+
+
+def until_certain(
+    seen: T,
+    doubted: Callable[[T], Sequence[Address]],
+    again: Callable[[T, Sequence[Address]], T],
+    runner: Runner,
+    waiting_for: str,
+    patience: float,
+) -> T:
+    """What was seen, looked at `again` each second while addresses in it are `doubted`, for `patience` seconds at most.
+
+    `waiting_for` says to whoever watches what the addresses are waited for.
+    """
     waited = 0.0
     began: float | None = None
-    while waited < SETTLE and (changes := _unsettled(plan, timestamp())):
-        clock = runner.run(_rest(changes, waited))
+    while waited < patience and (addresses := doubted(seen)):
+        clock = runner.run(_rest(waiting_for, addresses, waited, patience))
         began = clock - 1.0 if began is None else began
         waited = clock - began
-        plan = again()
-    return plan
+        seen = again(seen, addresses)
+    return seen
 
 
-def _unsettled(plan: Plan, now: str) -> list[Change]:
+def seconds_between(earlier: str, now: str) -> float:
+    """Seconds between two times in ISO 8601, endless where one is none."""
+    try:
+        return (datetime.fromisoformat(now) - datetime.fromisoformat(earlier)).total_seconds()
+    except (ValueError, TypeError):
+        return float("inf")
+
+
+def _unsettled(plan: Plan, now: str) -> list[Address]:
     """The changes of which an earlier apply said that it would make them, and that may still come."""
-    return [change for change in plan.changes if _young(change, now) and not _arrived(change)]
+    return [change.address for change in plan.changes if _young(change, now) and not _arrived(change)]
 
 
 def _young(change: Change, now: str) -> bool:
     intent = change.row.intent if change.row is not None else None
     at = intent.get("at") if intent is not None else None
-    if not isinstance(at, str) or not at:
-        return False
-    try:
-        return (datetime.fromisoformat(now) - datetime.fromisoformat(at)).total_seconds() < SETTLE
-    except (ValueError, TypeError):
-        return False
+    return isinstance(at, str) and seconds_between(at, now) < SETTLE
 
 
 def _arrived(change: Change) -> bool:
@@ -61,7 +89,7 @@ def _arrived(change: Change) -> bool:
     return change.action is Action.NO_OP
 
 
-def _rest(changes: list[Change], waited: float) -> Steps[float]:
-    listed = str(changes[0].address) + (f" and {len(changes) - 1} more" if len(changes) > 1 else "")
-    reply = yield Pause(1.0, f"what a killed apply may still have under way: {listed}", waited, SETTLE)
+def _rest(waiting_for: str, addresses: Sequence[Address], waited: float, patience: float) -> Steps[float]:
+    listed = str(addresses[0]) + (f" and {len(addresses) - 1} more" if len(addresses) > 1 else "")
+    reply = yield Pause(1.0, f"{waiting_for}: {listed}", waited, patience)
     return reply.clock
