@@ -577,6 +577,9 @@ class _Session:
                 self._running[number].writes += writes_more
 
     def _deliver(self, ticket: _Ticket, answer: Answer) -> None:
+        combine = ticket.request.combine
+        if combine is not None and combine.digest is not None:
+            answer = replace(answer, body=combine.digest(answer.body))
         for number, index in ticket.waiters:
             self._running[number].answers[index] = answer
             self._one_less(number)

@@ -27,17 +27,16 @@ def bulk(entries: Iterable[Sequence[Line]], leisure: float = 0.0) -> Steps[Mappi
     https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     """
     bodies = list(_bodies(entries))
-    combine = Combine("ledger", linger=_SOON, leisure=leisure)
+    combine = Combine("ledger", linger=_SOON, leisure=leisure, digest=_results)
     answers = yield from call_all(
         Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine=combine) for body in bodies
     )
-    results: dict[str, Line] = {}
-    for answer in answers:
-        results |= _results(answer.body)
     own = [one for body in bodies for line in body for about in line.values() if (one := _id(line, about))]
+    told = [answer.body for answer in answers if isinstance(answer.body, Mapping)]
+    results = {one: line for body in told for one in own if isinstance(line := body.get(one), Mapping)}
     if any(one not in results for one in own):
         raise Failed("ledger-not-writable", "the bulk request answered without saying that it was carried out")
-    return {one: results[one] for one in own}
+    return results
 
 
 def refusal(result: Line) -> str:
@@ -58,7 +57,8 @@ def _id(line: Line, about: Json) -> str:
     return str(about.get("_id", "")) if len(line) == 1 and isinstance(about, Mapping) else ""
 
 
-def _results(body: Json) -> dict[str, Line]:
+def _results(body: Json) -> Mapping[str, Line]:
+    """What became of each document, by id."""
     items = body.get("items") if isinstance(body, Mapping) else None
     found: dict[str, Line] = {}
     for item in items if isinstance(items, Sequence) else ():

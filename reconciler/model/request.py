@@ -5,7 +5,7 @@ fills in at the moment of sending.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import quote, urlencode
@@ -38,7 +38,8 @@ class Combine:
     `most` is how many go in the first of them, and how long the service takes decides about those that follow; None
     is no bound but that of size. `atomic` says that the service does all of it or nothing, so that one part that is
     refused makes it refuse the others too. `linger` is how many seconds one waits at most for others like it, while
-    much else is under way; `leisure` is the same for what nobody waits for.
+    much else is under way; `leisure` is the same for what nobody waits for. `digest` makes of the body of an answer
+    what all who asked are given, so that not each of them takes the whole of it apart.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Combine:
     atomic: bool = False
     linger: float = 0.0
     leisure: float = 0.0
+    digest: Callable[[Json], Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,15 +84,15 @@ class Threads:
 
 
 def _filled(value: Value, secret: Callable[[str], str]) -> Value:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Template):
         return "".join(_part(part, secret) for part in value.parts)
     if isinstance(value, Mapping):
         return {key: _filled(member, secret) for key, member in value.items()}
     if isinstance(value, tuple):
         return tuple(_filled(member, secret) for member in value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_filled(member, secret) for member in value]
-    return value
+    return [_filled(member, secret) for member in value]
 
 
 def _part(part: str | Reference, secret: Callable[[str], str]) -> str:

@@ -10,7 +10,11 @@ from reconciler import ledger
 from reconciler.canonical.json import Json
 from reconciler.cli.run import run
 from reconciler.ledger import Ledger
-from reconciler.model.steps import Call, Reply, Steps
+from reconciler.model.request import Service
+from reconciler.model.steps import Steps
+from reconciler.redaction import Redaction
+from reconciler.runner import Runner
+from reconciler.transports.exchange import Threads
 from reconciler.transports.ledger_file import LedgerFile
 
 Run = Callable[..., tuple[int, str]]
@@ -18,13 +22,9 @@ Run = Callable[..., tuple[int, str]]
 
 def carried_out(steps: Steps[object], transport: LedgerFile) -> None:
     """Carry steps out against a ledger in a file."""
-    try:
-        step = next(steps)
-        while True:
-            assert isinstance(step, Call)
-            step = steps.send(Reply(tuple(transport.send(request) for request in step.requests), 0.0))
-    except StopIteration:
-        return
+    exchange = Threads({Service.LEDGER: transport}, str, Redaction(), width=1)
+    Runner(exchange).run(steps)
+    exchange.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from reconciler.sandbox.mlcommons.filter_path import filtered
 from reconciler.sandbox.mlcommons.processing import Input, Painless, post_process, pre_process, with_parameters
 from reconciler.sandbox.mlcommons.rate_limit import TokenBucket
 from reconciler.sandbox.mlcommons.search import narrowed, source_filter
+from reconciler.sandbox.mlcommons.security import Caller, Security
 from reconciler.sandbox.mlcommons.settings import check
 from reconciler.sandbox.mlcommons.templates import substitute, unfilled
 from reconciler.sandbox.mlcommons.values import parse_body
@@ -290,3 +291,44 @@ def test_bodies_that_are_no_object(body: str, kind: str, reason: str) -> None:
 def test_a_null_where_text_belongs_is_named_with_its_place() -> None:
     with pytest.raises(Refusal, match="Can't get text on a VALUE_NULL at 2:8"):
         parse_new_connector(parse_body(b'{"version": 1,\n"name":null}'))
+
+
+class _Node:
+    """A node that knows one role, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Json = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Json]:
+        self.asked.append(f"{method} {path}")
+        return 200, {"asks": {"cluster_permissions": ["cluster:admin/opensearch/ml/*"]}}
+
+
+@pytest.mark.parametrize(
+    ("path", "reads"),
+    [
+        ("/_plugins/_security/api/rolesmapping/asks", 1),
+        ("/_plugins/_security/api/internalusers/somebody", 1),
+        ("/_plugins/_ml/models/_register", 1),
+        ("/_plugins/_security/api/roles", 2),
+        ("/_opendistro/_security/api/roles/asks", 2),
+        ("/_plugins/_security/api/actiongroups/all", 2),
+        ("/_plugins/_security/api/securityconfig/config", 2),
+    ],
+)
+def test_roles_are_read_anew_only_where_they_may_have_changed(path: str, reads: int) -> None:
+    node = _Node()
+    security = Security(node)
+    caller = Caller("somebody", (), ("asks",), None, "somebody")
+    for _ in range(2):
+        assert asyncio.run(security.permits(caller, "cluster:admin/opensearch/ml/connectors/get"))
+        security.expect_change(path)
+    assert len(node.asked) == reads

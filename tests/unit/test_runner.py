@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import pytest
 
+from reconciler.canonical.json import Json
 from reconciler.model.request import Answer, Combine, Lost, NoAnswer, Repeat, Request, Service, ServiceFailure
 from reconciler.model.steps import NeverHappened, NotYet, Pause, Steps, Stopped, call, call_all, until
 from reconciler.runner import Flow, Outcome, Runner, Silent, WriteRefused, reading_only
@@ -575,3 +576,18 @@ def test_no_body_is_longer_than_it_may_be() -> None:
     flows = [Flow(n, call(replace(_bulk(n), body=({"line": long},)))) for n in range(12)]
     runner(script).run_all(flows)
     assert [len(request.body) for request in script.sent if isinstance(request.body, tuple)] == [4, 4, 4]
+
+
+def test_a_joint_answer_is_digested_once_for_all() -> None:
+    digested: list[Json] = []
+
+    def digest(body: Json) -> Json:
+        digested.append(body)
+        return {"digested": body}
+
+    combine = Combine("lines", digest=digest)
+    script = Script(lambda request, number: Answer(200, len(names(request))))
+    request = Request(Service.OPENSEARCH, "PATCH /_plugins/_security/api/roles", body=[{"path": 1}], combine=combine)
+    outcomes = runner(script).run_all([Flow(name, call(request)) for name in range(5)])
+    assert [outcome.value().body for outcome in outcomes.values()] == [{"digested": 5}] * 5
+    assert digested == [5]

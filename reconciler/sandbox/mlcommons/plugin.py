@@ -32,7 +32,6 @@ from reconciler.sandbox.mlcommons.values import document
 from reconciler.sandbox.mlcommons.vault import Vault
 from reconciler.sandbox.protocol import MlRequest, MlResponse, ModelEndpoints, NodeClient
 
-_SECURITY_API = ("/_plugins/_security/api/", "/_opendistro/_security/api/")
 _JSON_TYPES = ("application/json", "application/vnd.opensearch+json", "application/x-ndjson")
 
 
@@ -79,9 +78,8 @@ class Plugin:
             return refusal.response
 
     async def _answer(self, request: MlRequest) -> MlResponse | None:
-        if request.path.startswith(_SECURITY_API) and request.method != "GET":
-            self._security.forget()
-            return None
+        if request.method != "GET":
+            self._security.expect_change(request.path)
         if request.path == SETTINGS_PATH:
             return await self._cluster_settings.handle(request)
         if request.path.startswith(f"{BASE}/"):

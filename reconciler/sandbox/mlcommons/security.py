@@ -13,6 +13,8 @@ from reconciler.sandbox.mlcommons.answers import failure, node_refusal
 from reconciler.sandbox.mlcommons.values import Document, document, string, strings
 from reconciler.sandbox.protocol import NodeClient
 
+_GRANTS = re.compile(r"/_(?:plugins|opendistro)/_security/api/(?!rolesmapping|internalusers|tenants)")
+"""Where what a role grants may be changed. Who has which roles is asked of the node for every request."""
 _KEPT_SECONDS = 60.0
 _UNSETTLED_SECONDS = 5.0
 
@@ -58,8 +60,10 @@ class Security:
         self._kept: dict[str, tuple[float, Document]] = {}
         self._unsettled_until = 0.0
 
-    def forget(self) -> None:
-        """Read roles anew, and keep none for a while: a change of them is on its way to the node."""
+    def expect_change(self, path: str) -> None:
+        """A request that writes comes: where it may change roles, read them anew and keep none for a while."""
+        if not _GRANTS.match(path):
+            return
         self._kept.clear()
         self._unsettled_until = time.monotonic() + _UNSETTLED_SECONDS
 
