@@ -215,7 +215,7 @@ class Services:
     def _opensearch(self, asked: Asked, path: str, query: Mapping[str, str], body: Any, ledger: bool) -> Reply:
         try:
             if ledger:
-                found = self._world.ledger.answer(asked.method, path, query, body)
+                found = self._world.ledger.answer(asked.method, path, query, body, self._clock())
                 if path.endswith("/_search"):
                     return Reply(200, "application/json", self._hits(found["hits"]).encode())
             else:

@@ -13,23 +13,28 @@ INDEX = "reconciler-ledger"
 _SOON = 0.5
 """How many seconds a document waits at most for others to be written with, where much else is under way."""
 
+SHOWN: Mapping[str, str] = {"refresh": "true"}
+"""What is asked of a write after which searches show it, and all that was written before it."""
+
 Line: TypeAlias = Mapping[str, Json]
 
 _BODY = 5 * 2**20  # bytes of one bulk request
 
 
-def bulk(entries: Iterable[Sequence[Line]], leisure: float = 0.0) -> Steps[Mapping[str, Line]]:
+def bulk(
+    entries: Iterable[Sequence[Line]], query: Mapping[str, str], leisure: float = 0.0
+) -> Steps[Mapping[str, Line]]:
     """Carry out the lines of all entries, those of one entry in one request; what became of each document, by id.
 
-    Lines that are ready at the same moment go in one request, so that the answer may tell of others' documents too.
-    Where nobody waits for them they may wait `leisure` seconds for others.
+    Lines that are ready at the same moment go in one request. Where nobody waits for them they may wait `leisure`
+    seconds for others. `query` is `SHOWN`, or nothing: then searches may show them a second later.
     Failed with `ledger-not-writable` when the request was answered without saying what became of them.
     https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
     """
     bodies = list(_bodies(entries))
     combine = Combine("ledger", linger=_SOON, leisure=leisure, digest=_results)
     answers = yield from call_all(
-        Request(Service.LEDGER, "POST /_bulk", query={"refresh": "true"}, body=body, combine=combine) for body in bodies
+        Request(Service.LEDGER, "POST /_bulk", query=query, body=body, combine=combine) for body in bodies
     )
     own = [one for body in bodies for line in body for about in line.values() if (one := _id(line, about))]
     told = [answer.body for answer in answers if isinstance(answer.body, Mapping)]

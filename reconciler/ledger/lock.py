@@ -2,13 +2,14 @@
 
 It is a document that exists. Whoever waits for it watches its sequence number: when that does not move for a whole
 lease, by his own clock, the holder is gone and the document is overwritten, on condition that it is still the same.
+To whoever has a lock searches show all that was written to the ledger before he took it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.canonical.json import Json
-from reconciler.ledger.bulk import INDEX, Line, bulk, conflicts, refusal
+from reconciler.ledger.bulk import INDEX, SHOWN, Line, bulk, conflicts, refusal
 from reconciler.model.request import Request, Service
 from reconciler.model.steps import Failed, NeverHappened, Pause, Steps, Stopped, call
 
@@ -109,7 +110,7 @@ def renew(lock: Lock) -> Steps[Lock]:
 def release(lock: Lock) -> Steps[None]:
     """Give the lock back. That somebody else has it by now is no error."""
     about: Line = {"_index": INDEX, "_id": _id(lock.name), **_known(lock.seq_no, lock.primary_term)}
-    result = (yield from bulk([[{"delete": about}]]))[_id(lock.name)]
+    result = (yield from bulk([[{"delete": about}]], SHOWN))[_id(lock.name)]
     if refusal(result) and not conflicts(result):
         raise Failed("ledger-not-writable", refusal(result))
 
@@ -138,7 +139,7 @@ def _write(name: str, holder: Holder, verb: str, condition: Line) -> Steps[Lock 
     """Write the lock's document on a condition; None when the condition does not hold."""
     document: Line = {"type": "lock", "manifest": name, "at": holder.since, "by": holder.who, "body": holder.body()}
     about: Line = {"_index": INDEX, "_id": _id(name), **condition}
-    result = (yield from bulk([[{verb: about}, document]]))[_id(name)]
+    result = (yield from bulk([[{verb: about}, document]], SHOWN))[_id(name)]
     if conflicts(result):
         # An answer that was lost may have been ours: then the document has our token.
         seen = yield from look(name)

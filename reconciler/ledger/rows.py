@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.canonical.json import Json
-from reconciler.ledger.bulk import INDEX, Line, bulk, conflicts, refusal
+from reconciler.ledger.bulk import INDEX, SHOWN, Line, bulk, conflicts, refusal
 from reconciler.manifest.load import Lifecycle
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Request, Service
@@ -113,7 +113,7 @@ def create(ledger: Ledger) -> Steps[Ledger]:
         raise Failed("ledger-not-writable", made.reason)
     (_, document) = _identity(ledger)
     try:
-        yield from _write([[{"create": {"_index": INDEX, "_id": "identity"}}, document]])
+        yield from _write([[{"create": {"_index": INDEX, "_id": "identity"}}, document]], SHOWN)
     except Failed as refusal:
         if "version conflict" not in refusal.reason:
             raise
@@ -127,7 +127,7 @@ def upgrade(ledger: Ledger) -> Steps[Ledger]:
     mapping = _DEFINITION["mappings"]
     yield from call(Request(Service.LEDGER, f"PUT /{INDEX}/_mapping", body=mapping))
     upgraded = replace(ledger, version=VERSION)
-    yield from _write([_identity(upgraded)])
+    yield from _write([_identity(upgraded)], SHOWN)
     return upgraded
 
 
@@ -171,18 +171,18 @@ def write(rows: Iterable[Row], fence: int = 0, leisure: float = 0.0) -> Steps[No
         [{"index": _about(row, row.address, fence)}, _document(row), *_removals(row, [row.moved_from], fence)]
         for row in rows
     ]
-    yield from _write(entries, leisure)
+    yield from _write(entries, {}, leisure)
 
 
 def remove(row: Row, fence: int = 0) -> Steps[None]:
     """Remove a row, wherever the ledger has it; `fence` as in `write`."""
-    yield from _write([_removals(row, [row.address, row.moved_from], fence)])
+    yield from _write([_removals(row, [row.address, row.moved_from], fence)], {})
 
 
 def record(manifest: str, at: str, by: str, body: Json) -> Steps[None]:
     """Write what one apply did. `at` is ISO 8601 in UTC, `by` the caller's ARN or user name."""
     document = {"type": "history", "manifest": manifest, "at": at, "by": by, "body": body}
-    yield from _write([[{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document]])
+    yield from _write([[{"index": {"_index": INDEX, "_id": f"history:{manifest}:{at}"}}, document]], SHOWN)
 
 
 def history(manifest: str, most: int, skipped: int = 0) -> Steps[tuple[Line, ...]]:
@@ -203,12 +203,12 @@ def history(manifest: str, most: int, skipped: int = 0) -> Steps[tuple[Line, ...
 
 def rebind(ledger: Ledger) -> Steps[None]:
     """Say that the ledger belongs to the cluster it is on now, as after a restore from a snapshot."""
-    yield from _write([_identity(ledger)])
+    yield from _write([_identity(ledger)], SHOWN)
 
 
-def _write(entries: Iterable[Sequence[Line]], leisure: float = 0.0) -> Steps[None]:
+def _write(entries: Iterable[Sequence[Line]], query: Mapping[str, str], leisure: float = 0.0) -> Steps[None]:
     """Write documents. Failed when one of them could not be written."""
-    for result in (yield from bulk(entries, leisure)).values():
+    for result in (yield from bulk(entries, query, leisure)).values():
         reason = refusal(result)
         if reason and conflicts(result) and "the one provided" in reason:
             raise Failed("lock-lost", f"a later apply wrote the ledger meanwhile: {reason}")

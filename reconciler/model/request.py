@@ -33,7 +33,7 @@ class Repeat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """What is sent as one when several are ready together: requests of equal `key`, alike but for their bodies.
+    """What is sent as one when several are ready together: requests of equal `key`, alike but for bodies and queries.
 
     `most` is how many go in the first of them, and how long the service takes decides about those that follow; None
     is no bound but that of size. `atomic` says that the service does all of it or nothing, so that one part that is
@@ -92,12 +92,16 @@ class Request:
 
 
 def joined(requests: Sequence[Request]) -> Request:
-    """Requests of one `combine` key as one: lists and lines are joined, of requests without a body one is enough."""
+    """Requests of one `combine` key as one: lists and lines are joined, of requests without a body one is enough.
+
+    What any of them asks for in its query is asked for all.
+    """
     first = requests[0]
     if len(requests) == 1 or not isinstance(first.body, list | tuple):
         return first
     parts = [part for one in requests if isinstance(one.body, list | tuple) for part in one.body]
-    return replace(first, body=tuple(parts) if isinstance(first.body, tuple) else parts)
+    query = {name: value for one in requests for name, value in one.query.items()}
+    return replace(first, query=query, body=tuple(parts) if isinstance(first.body, tuple) else parts)
 
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -119,7 +119,8 @@ class NotYet:
     seen: str
 
 
-_EARLY = 0.9  # of the time that something takes usually: it may be getting faster
+_LATE = 1.1  # of the time that something takes usually: most of it is done by then
+_SHORTER = 0.8  # of the time that was waited, where it was done at the first look: it may have taken less
 
 
 def until(
@@ -136,20 +137,21 @@ def until(
     seconds and grow to five times that. What takes about as long each time is called the same in `like`: when others
     told how long it took, the first probe waits for that. Raises `NeverHappened` at the deadline.
     """
-    pause, waited = every, 0.0
+    pause, waited, looked = every, 0.0, False
     began: float | None = None
     if like:
         reply = yield Usual(like)
         began = reply.clock
         if reply.usual > every:
-            reply = yield Pause(min(_EARLY * reply.usual, patience), condition, waited, patience)
+            reply = yield Pause(min(_LATE * reply.usual, patience), condition, waited, patience)
             waited = reply.clock - began
     while True:
         found = yield from probe()
         if not isinstance(found, NotYet):
             if like and waited:
-                yield Usual(like, waited)
+                yield Usual(like, waited if looked else _SHORTER * waited)
             return found
+        looked = True
         if waited >= patience:
             raise NeverHappened(condition, patience, found.seen)
         reply = yield Pause(pause, f"{condition} ({found.seen})" if found.seen else condition, waited, patience)

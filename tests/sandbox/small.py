@@ -71,6 +71,7 @@ def members(bed: Bed) -> list[str] | None:
 
 def rows(bed: Bed) -> list[dict[str, Any]]:
     """The ledger's rows."""
+    bed.ask("POST", "/reconciler-ledger/_refresh", by=bed.master)
     answer = bed.ask("GET", "/reconciler-ledger/_search?size=1000", by=bed.master)
     return [hit["_source"] for hit in answer.json()["hits"]["hits"] if hit["_source"]["type"] == "row"]
 

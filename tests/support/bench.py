@@ -15,6 +15,7 @@ from reconciler.drift.look import listed, looked
 from reconciler.drift.report import Report as DriftReport
 from reconciler.execute import Edge, Report, Result, execute
 from reconciler.kinds import load_kinds
+from reconciler.ledger import lock as locks
 from reconciler.ledger.lock import Holder, Lock
 from reconciler.manifest.load import (
     AwsTarget,
@@ -174,6 +175,7 @@ class Bench:
         seed: int | None = None,
     ) -> Report:
         """Plan and carry out. AssertionError when the plan has problems."""
+        self._take_over()
         order = None if seed is None else random.Random(seed)
         self.exchange = WorldExchange(self.world, faults=faults, order=order)
         runner = self.runner = Runner(self.exchange, jitter=lambda: 0.5)
@@ -190,17 +192,25 @@ class Bench:
         vault.need(runner, wanted)
         if wanted:
             self.exchange.secrets = {name: vault.read(name) for name in wanted}
-        holder = Holder("somebody", self._timestamp(), f"{self.name} {self.world.ledger.number()}", manifest=self.name)
         edge = Edge(
             timestamp=self._timestamp,
             new_id=lambda: "ledger-1",
             read_secret=vault.read,
             monotonic=lambda: self.world.now,
-            lock=Lock(self.name, holder, self.world.ledger.number(), 1),
+            lock=Lock(self.name, self._holder(), self.world.ledger.number(), 1),
             is_gone=lambda holder: False,
             redaction=vault.redaction,
         )
         return execute(runner, plan, edge, self.progress)
+
+    def _take_over(self) -> None:
+        """Take the manifest's lock, whoever has it: after that searches show all that is in the ledger."""
+        if self.world.ledger.exists:
+            steps = locks.acquire(self.name, self._holder(), 0.0, lambda holder: True)
+            Runner(WorldExchange(self.world)).run(steps)
+
+    def _holder(self) -> Holder:
+        return Holder("somebody", self._timestamp(), f"{self.name} {self.world.ledger.number()}", manifest=self.name)
 
     def _timestamp(self) -> str:
         return (_EPOCH + timedelta(seconds=self.world.now)).isoformat().replace("+00:00", "Z")

@@ -1,23 +1,31 @@
 """One OpenSearch index in memory, as far as the ledger asks of it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from tests.support import searching
+from tests.support.domain import Delays
 from tests.support.refusal import Doc, Refused
 
 
 class Index:
-    """The index of the ledger: absent until it is made, strict about fields, written by bulk, read by pages."""
+    """The index of the ledger: absent until it is made, strict about fields, written by bulk, read by pages.
 
-    def __init__(self) -> None:
+    Searches show what was written after a while, or once somebody asks for that with a write.
+    """
+
+    def __init__(self, delays: Delays) -> None:
+        self._delays = delays
         self.name = ""
         self.documents: dict[str, Doc] = {}
         self._fields: Mapping[str, Mapping[str, Any]] = {}
         self._numbers: dict[str, int] = {}
+        self._unshown: dict[str, tuple[Doc | None, float]] = {}  # what searches show instead, and until when
         self._sorted: dict[str, list[tuple[tuple[Any, ...], str]]] = {}  # by what was asked, until the next write
+        self._now = 0.0
         self._made = 0
         self._fences: dict[str, int] = {}  # of documents that are gone, too
 
@@ -39,11 +47,16 @@ class Index:
             if one["type"] == "row" and one["manifest"] == manifest
         }
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Doc:
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: Any, now: float) -> Doc:
         """The answer to one request."""
+        self._now = now
+        self._show(now)
         name, _, verb = path.removeprefix("/").partition("/")
         if method == "POST" and name == "_bulk":
-            return self._bulk(body)
+            answer = self._bulk(body)
+            if query.get("refresh") == "true":
+                self._show(math.inf)
+            return answer
         if method == "GET" and verb == "_search":
             return self._search(name, body)
         if method == "PUT" and verb == "_mapping" and name == self.name:
@@ -89,6 +102,21 @@ class Index:
 
     def _write(self, about: Doc, document: Doc | None) -> Doc:
         self._sorted.clear()
+        before = self.documents.get(about.get("_id", ""))
+        written = self._written(about, document)
+        if written["status"] < 300:
+            shown, _ = self._unshown.get(written["_id"], (before, 0.0))
+            self._unshown[written["_id"]] = shown, self._now + self._delays.search
+        return written
+
+    def _show(self, now: float) -> None:
+        """Let searches show what was written long enough before `now`."""
+        shown = [one for one, (_, until) in self._unshown.items() if until <= now]
+        for one in shown:
+            del self._unshown[one]
+            self._sorted.clear()
+
+    def _written(self, about: Doc, document: Doc | None) -> Doc:
         if about["_index"] != self.name:
             error = {"type": "index_not_found_exception", "reason": f"no such index [{about['_index']}]"}
             return {"_id": about.get("_id"), "status": 404, "error": error}
@@ -124,6 +152,14 @@ class Index:
             raise Refused(404, f"no such index [{name}]")
         asked = json.dumps([body["query"], body["sort"], len(self.documents)])  # tests take documents out themselves
         if asked not in self._sorted:
-            ids = searching.matching(self.documents, body["query"])
-            self._sorted[asked] = searching.ordered(self.documents, ids, body["sort"])
-        return searching.page(self.documents, self._sorted[asked], body)
+            ids = searching.matching(self._shown, body["query"])
+            self._sorted[asked] = searching.ordered(self._shown, ids, body["sort"])
+        return searching.page(self._shown, self._sorted[asked], body)
+
+    @property
+    def _shown(self) -> dict[str, Doc]:
+        """The documents as searches show them."""
+        if not self._unshown:
+            return self.documents
+        before = {one: document for one, (document, _) in self._unshown.items() if document is not None}
+        return {**{one: self.documents[one] for one in self.documents if one not in self._unshown}, **before}

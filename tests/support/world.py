@@ -36,7 +36,7 @@ class World:
         self.made: Counter[str] = Counter()
         self.account = Account(settling=settling, page=page)
         self.domain = Domain(self.account.has, Delays(search, deploy))
-        self.ledger = Index()
+        self.ledger = Index(self.domain.delays)
         self.secrets: dict[str, str] = {}  # of Secrets Manager, by id
         self._late: list[tuple[float, Request]] = []
 
@@ -79,7 +79,7 @@ class World:
             return self._secret(str(request.parameters["SecretId"]))
         path = request.path.partition("?")[0]
         if request.service is Service.LEDGER:
-            return self.ledger.answer(request.method, path, request.query, body)
+            return self.ledger.answer(request.method, path, request.query, body, self.now)
         return self.domain.answer(request.method, path, request.query, body, request.identity, self.now)
 
     def _secret(self, one: str) -> Doc:

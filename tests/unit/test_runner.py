@@ -428,10 +428,14 @@ def test_what_took_its_time_before_is_looked_at_when_it_is_due() -> None:
     assert one.run(takes(3.0)) == "there"
     assert len(asked) > 3
     assert asked[0] == 0.0
-    asked.clear()
-    assert one.run(takes(3.0)) == "there"
-    assert 2.0 < asked[0] < 3.5
-    assert len(asked) < 3
+    looks: list[int] = []
+    for _ in range(20):
+        asked.clear()
+        assert one.run(takes(3.0)) == "there"
+        assert 2.5 < asked[0] < 4.2
+        looks.append(len(asked))
+    assert looks[0] == 1
+    assert sum(looks) < 30
 
 
 def test_a_service_that_throttles_has_fewer_requests_at_once_and_more_again_when_it_answers() -> None:
