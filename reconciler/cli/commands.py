@@ -302,7 +302,8 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
     caller = made.context.caller.arn or made.context.caller.user
     with lease(session, output, caller or "somebody", job.lock_timeout) as held:
         # Another apply may have ended between our look and our lock; what it did stands in the ledger.
-        now = session.reader.run(read_ledger(made.context.manifest, made.context.kinds))
+        token = held.lock.holder.token
+        now = session.reader.run(read_ledger(made.context.manifest, made.context.kinds, token))
         if now != made.context.ledger:
             output.note("Another apply ended just now: planned again.")
         latest = job.plan() if now != made.context.ledger else made

@@ -12,16 +12,21 @@ from reconciler.ledger.bulk import INDEX, SHOWN, Line, bulk, conflicts, refusal
 from reconciler.manifest.load import Lifecycle
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Request, Service
-from reconciler.model.steps import Failed, Steps, call
+from reconciler.model.steps import Failed, Pause, Steps, call
 
 VERSION = 2
 """The format of the documents. A ledger of a newer one is refused, an older one is brought to it by `upgrade`."""
 
 _PAGE = 5_000
+_SHOWN_WITHIN = 1.0
+"""Seconds until searches show what was written: the index is made to refresh itself that often."""
+
 _UNINDEXED: Json = {"type": "object", "enabled": False}
 _KEYWORD: Json = {"type": "keyword"}
 _DEFINITION: Mapping[str, Json] = {
-    "settings": {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": True}},
+    "settings": {
+        "index": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": True, "refresh_interval": "1s"}
+    },
     "mappings": {
         "dynamic": "strict",
         "properties": {
@@ -60,34 +65,18 @@ class Ledger:
     version: int = VERSION
 
 
-def read(manifest: str) -> Steps[Ledger]:
-    """The whole ledger. Only a missing index is an empty one: a refusal or a broken answer is an error."""
-    identity: Mapping[str, Json] = {}
-    rows: list[Row] = []
-    after: Sequence[Json] | None = None
-    while True:
-        body: dict[str, Json] = {
-            "query": {"terms": {"type": ["row", "identity"]}},
-            "sort": [{"manifest": "asc"}, {"address": {"order": "asc", "missing": "_first"}}],
-            "size": _PAGE,
-        }
-        if after is not None:
-            body["search_after"] = after
-        operation = f"GET /{INDEX}/_search"
-        answer = yield from call(Request(Service.LEDGER, operation, body=body, expect=frozenset({"404"})))
-        if answer.missing and "no such" not in answer.reason:
-            raise Failed("bad-answer", f"the ledger was asked for, and something else answered: {answer.reason or 404}")
-        if answer.missing:
-            return Ledger()
-        sources = list(_sources(answer.body))
-        for source in sources:
-            if source.get("type") == "identity":
-                identity = source
-            else:
-                rows.append(_row(source))
-        if len(sources) < _PAGE:
-            break
-        after = [str(sources[-1].get("manifest")), str(sources[-1].get("address"))]
+def read(manifest: str, token: str = "") -> Steps[Ledger]:
+    """The whole ledger. Only a missing index is an empty one: a refusal or a broken answer is an error.
+
+    Beside an apply, or after one that was killed, searches may not show yet what it wrote: then they are given the time
+    for it. `token` is that of the reader's own lock, which had everything shown.
+    """
+    documents = yield from _documents()
+    if any(_locks(one, manifest, token) for one in documents):
+        yield Pause(_SHOWN_WITHIN, "searches to show what an apply wrote to the ledger", 0.0, _SHOWN_WITHIN)
+        documents = yield from _documents()
+    rows = [_row(one) for one in documents if one.get("type") == "row"]
+    identity = next((one for one in documents if one.get("type") == "identity"), {})
     about = identity.get("body")
     about = about if isinstance(about, Mapping) else {}
     version = about.get("version", VERSION)
@@ -103,6 +92,38 @@ def read(manifest: str) -> Steps[Ledger]:
         others=tuple(row for row in rows if row.manifest != manifest),
         version=version,
     )
+
+
+def _locks(document: Line, manifest: str, token: str) -> bool:
+    """Whether a document is the lock of that manifest in somebody else's hand."""
+    body = document.get("body")
+    taken = body.get("token") if isinstance(body, Mapping) else None
+    return document.get("type") == "lock" and document.get("manifest") == manifest and taken != token
+
+
+def _documents() -> Steps[list[Line]]:
+    """The ledger's identity, rows and locks as a search shows them."""
+    found: list[Line] = []
+    after: Sequence[Json] | None = None
+    while True:
+        body: dict[str, Json] = {
+            "query": {"terms": {"type": ["row", "identity", "lock"]}},
+            "sort": [{"manifest": "asc"}, {"address": {"order": "asc", "missing": "_first"}}],
+            "size": _PAGE,
+        }
+        if after is not None:
+            body["search_after"] = after
+        operation = f"GET /{INDEX}/_search"
+        answer = yield from call(Request(Service.LEDGER, operation, body=body, expect=frozenset({"404"})))
+        if answer.missing and "no such" not in answer.reason:
+            raise Failed("bad-answer", f"the ledger was asked for, and something else answered: {answer.reason or 404}")
+        if answer.missing:
+            return []
+        sources = list(_sources(answer.body))
+        found += sources
+        if len(sources) < _PAGE:
+            return found
+        after = [str(sources[-1].get("manifest")), str(sources[-1].get("address"))]
 
 
 def create(ledger: Ledger) -> Steps[Ledger]:

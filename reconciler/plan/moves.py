@@ -11,9 +11,12 @@ from reconciler.model.objects import Address
 from reconciler.model.steps import Steps
 
 
-def read_ledger(manifest: Manifest, kinds: Mapping[str, Kind]) -> Steps[Ledger]:
-    """The whole ledger, with the manifest's rows under the addresses that it has them at now."""
-    found = yield from ledger_store.read(manifest.name)
+def read_ledger(manifest: Manifest, kinds: Mapping[str, Kind], token: str = "") -> Steps[Ledger]:
+    """The whole ledger, with the manifest's rows under the addresses that it has them at now.
+
+    `token` is that of the manifest's lock where the reader holds it.
+    """
+    found = yield from ledger_store.read(manifest.name, token)
     moves = {Address.parse(old): Address.parse(new) for old, new in ends(manifest.moved).items()}
     return ledger_store.readdressed(found, {old: new for old, new in moves.items() if _stays(kinds.get(old.kind))})
 

@@ -15,6 +15,7 @@ from reconciler.drift.look import listed, looked
 from reconciler.drift.report import Report as DriftReport
 from reconciler.execute import Edge, Report, Result, execute
 from reconciler.kinds import load_kinds
+from reconciler.ledger import Ledger
 from reconciler.ledger import lock as locks
 from reconciler.ledger.lock import Holder, Lock
 from reconciler.manifest.load import (
@@ -36,8 +37,10 @@ from reconciler.manifest.templates import Value, parse
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Kind
 from reconciler.model.objects import Address, Desired
+from reconciler.model.steps import Steps
 from reconciler.plan.decide import Permissions
 from reconciler.plan.looking import planned
+from reconciler.plan.moves import read_ledger
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import Secrets, to_read
 from reconciler.plan.settle import settled
@@ -174,15 +177,21 @@ class Bench:
         faults: Faults = nothing,
         seed: int | None = None,
     ) -> Report:
-        """Plan and carry out. AssertionError when the plan has problems."""
-        self._take_over()
+        """Plan and carry out, under the lock once there is a ledger. AssertionError when the plan has problems."""
         order = None if seed is None else random.Random(seed)
         self.exchange = WorldExchange(self.world, faults=faults, order=order)
         runner = self.runner = Runner(self.exchange, jitter=lambda: 0.5)
         plan = self._plan(runner, sections, permissions)
+        keeper = Runner(WorldExchange(self.world))
+        lock = self._locked(keeper)
+        if lock is not None and keeper.run(self._ledger(lock)) != plan.context.ledger:
+            plan = self._plan(runner, sections, permissions)
         plan = settled(plan, lambda: self._plan(runner, sections, permissions), runner, self._timestamp)
         assert not plan.errored, plan.problems
-        return self.carry_out(runner, plan)
+        report = self.carry_out(runner, plan)
+        if lock is not None:
+            keeper.run(locks.release(lock))
+        return report
 
     def carry_out(self, runner: Runner, plan: Plan) -> Report:
         """Carry a plan out, with those secrets alone that it has to send."""
@@ -203,11 +212,14 @@ class Bench:
         )
         return execute(runner, plan, edge, self.progress)
 
-    def _take_over(self) -> None:
-        """Take the manifest's lock, whoever has it: after that searches show all that is in the ledger."""
-        if self.world.ledger.exists:
-            steps = locks.acquire(self.name, self._holder(), 0.0, lambda holder: True)
-            Runner(WorldExchange(self.world)).run(steps)
+    def _locked(self, keeper: Runner) -> Lock | None:
+        """The manifest's lock, taken over from whoever has it; None where there is no ledger yet."""
+        if not self.world.ledger.exists:
+            return None
+        return keeper.run(locks.acquire(self.name, self._holder(), 0.0, lambda holder: True))
+
+    def _ledger(self, lock: Lock) -> Steps[Ledger]:
+        return read_ledger(manifest(self.name, moved=self.moved), kinds(), lock.holder.token)
 
     def _holder(self) -> Holder:
         return Holder("somebody", self._timestamp(), f"{self.name} {self.world.ledger.number()}", manifest=self.name)

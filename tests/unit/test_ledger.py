@@ -8,6 +8,8 @@ import pytest
 from reconciler import ledger
 from reconciler.canonical.json import Json
 from reconciler.ledger import Ledger
+from reconciler.ledger import lock as locks
+from reconciler.ledger.lock import Holder
 from reconciler.model.objects import Address, Row
 from reconciler.model.request import Answer, Request, ServiceFailure
 from reconciler.model.steps import Call, Failed, Reply, Step, Steps
@@ -195,3 +197,17 @@ def test_what_an_apply_did_is_kept() -> None:
         runner(world).run(ledger.record("m", f"2026-01-01T00:00:0{second}Z", "me", body))
     kept = [one for one in world.ledger.documents.values() if one["type"] == "history"]
     assert [(one["at"][-3:-1], one["by"], one["body"]) for one in kept] == [("01", "me", body), ("02", "me", body)]
+
+
+def test_what_an_apply_wrote_a_moment_ago_is_seen_beside_it_and_after_it_was_killed() -> None:
+    world = World(search=1.0)
+    runner(world).run(ledger.create(Ledger("ledger-1", "cluster-1", "123456789012")))
+    holder = Holder("somebody", "2026-01-01T00:00:00Z", "token")
+    lock = runner(world).run(locks.acquire("m", holder, 0.0, lambda holder: False))
+    runner(world).run(ledger.write([ROW]))
+    assert not runner(world).run(ledger.read("m", "token")).rows
+    assert not runner(world).run(ledger.read("other")).others
+    assert runner(world).run(ledger.read("m")).rows == {ROW.address: ROW}
+    runner(world).run(ledger.write([BARE]))
+    runner(world).run(locks.release(lock))
+    assert runner(world).run(ledger.read("m")).rows == {ROW.address: ROW, BARE.address: BARE}
