@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import boto3
@@ -18,6 +19,7 @@ from reconciler.manifest.load import AwsTarget
 from reconciler.model.request import Answer, Lost, NoAnswer, Request, Service
 
 _CONFIG = Config(
+    user_agent=f"reconciler/{version('reconciler')} boto3/{boto3.__version__}",  # else made anew for each request
     connect_timeout=10,
     read_timeout=60,
     retries={"total_max_attempts": 1},
