@@ -51,6 +51,8 @@ class WholeKind(Kind):
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
+        if not work.changed:
+            return Made(work.name)  # taken over as it is
         left: Mapping[str, Value] = {name: one for name, one in work.live.fields.items() if name not in work.changed}
         return (yield from self._put(work, {**left, **work.fields}))
 

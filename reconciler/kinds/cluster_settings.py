@@ -16,6 +16,7 @@ from reconciler.model.request import Answer, Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, Steps, call
 
 _UNSET = ":unset"
+_ALL = "ml-commons"
 
 
 class ClusterSettings(Kind):
@@ -28,6 +29,12 @@ class ClusterSettings(Kind):
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
         settings = yield from _settings()
         return Reading(tuple(_live(one, settings) for one in sought))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        """All settings that somebody set, as one object: names of such objects are the manifests' own."""
+        settings = yield from _settings()
+        known = [name for name in section(settings, "persistent") if self.schema.rule.member(name).schema]
+        return Reading((_live(Sought(_ALL, fields=frozenset(known)), settings),) if known else ())
 
     def create(self, work: Work) -> Steps[Made]:
         return (yield from self.update(work))

@@ -3,6 +3,7 @@
 https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -12,8 +13,8 @@ from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, assumed, picked, sent
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
-from reconciler.model.kind import Fault, Grants, Made, Siblings, Work
-from reconciler.model.objects import Address, Desired
+from reconciler.model.kind import Fault, Grants, Made, Place, Siblings, Work
+from reconciler.model.objects import Address, Desired, Live
 from reconciler.model.request import Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
 
@@ -133,6 +134,16 @@ class Connectors(MlKind):
                         f"the parameters have no {used}",
                         _has(list(named)),
                     )
+
+    def withheld(self, live: Live, place: Place) -> Mapping[str, Sequence[str]]:
+        """The keys of its credential that its actions name, and those by which the service signs."""
+        named = dict.fromkeys(_CREDENTIAL.findall(json.dumps(live.fields.get("actions"))))
+        signs = live.fields.get("protocol") == "aws_sigv4"
+        if place.managed and (signs or "secretArn" in named):
+            named["roleArn"] = None
+        elif signs:
+            named |= dict.fromkeys(("access_key", "secret_key"))
+        return {"credential": tuple(named) or ("key",)}
 
     def signers(self, fields: Mapping[str, Value]) -> tuple[str, ...]:
         signer = fields.get("sign_as")

@@ -4,6 +4,7 @@ https://docs.opensearch.org/latest/api-reference/index-apis/index/
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from urllib.parse import quote
 
@@ -69,6 +70,14 @@ class Indices(Kind):
             # An alias is answered with the indices behind it.
             lives += [_live(name, found) for name, found in answer.body.items() if name in names]
         return Reading(tuple(lives))
+
+    def everything(self, place: Place) -> Steps[Reading]:
+        """Open indices that are not hidden. Those with a dot in front are the system's by convention."""
+        answer = yield from call(_get(["*"]))
+        if not isinstance(answer.body, Mapping):
+            raise Failed("bad-answer", "the domain answered with something that is no listing of indices")
+        lives = (_live(name, found) for name, found in answer.body.items())
+        return Reading(tuple(replace(one, guarded="a system index") if one.name[0] == "." else one for one in lives))
 
     def create(self, work: Work) -> Steps[Made]:
         parameters = _named(work.name)

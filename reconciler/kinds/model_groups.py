@@ -4,11 +4,13 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/model-group-apis/index/
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
 from reconciler.model.kind import Grants, Made, Work
+from reconciler.model.objects import Live
 from reconciler.model.steps import Steps
 
 
@@ -38,6 +40,11 @@ class ModelGroups(MlKind):
         access = {"access_mode": source["access"]} if source.get("access") is not None else {}
         return {**picked(source, "name", "description", "backend_roles"), **access}
 
+    def automatic(self, live: Live) -> frozenset[str]:
+        """The access to a group that was made while model access control was off: everybody's, and it has no owner."""
+        open_to_all = live.fields.get("access_mode") == "public" and not live.detail
+        return frozenset({"access_mode"} if open_to_all else ())
+
     def create(self, work: Work) -> Steps[Made]:
         body = {**sent(work, "description", "access_mode", "backend_roles"), "name": work.name}
         return (yield from self.post("_register", body, "model_group_id"))
@@ -49,6 +56,9 @@ class ModelGroups(MlKind):
 
     def delete(self, work: Work) -> Steps[None]:
         yield from self.remove(work)
+
+    def _live(self, one: str, source: Mapping[str, Json]) -> Live:
+        return replace(super()._live(one, source), detail=picked(source, "owner"))
 
 
 KIND = ModelGroups

@@ -30,6 +30,7 @@ _OBJECT = re.compile(r"[^\s{}$](?:[^{}$\r\n]*[^\s{}$])?")
 _OPENING = re.compile(r"\$?\$\{")
 _WORD = re.compile(r"[\w.-]*")
 _LONGEST = 512
+_LONGEST_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,38 @@ def parse(text: str, kinds: Mapping[str, Sequence[str]]) -> str | Template:
     if not parts:
         return literal
     return Template((*parts, literal) if literal else tuple(parts))
+
+
+def is_name(text: str) -> bool:
+    """Whether an object of a manifest may be called so: references to it can be written."""
+    return len(text) <= _LONGEST_NAME and _OBJECT.fullmatch(text) is not None
+
+
+def written(value: str | Template, kinds: Mapping[str, Sequence[str]]) -> str:
+    """The text that `parse` reads as `value`: of literal `${` those are escaped that it would not let through.
+
+    ValueError where there is none: a `$` can not stand before a reference.
+    """
+    text = ""
+    for part in reversed((value,) if isinstance(value, str) else value.parts):
+        if isinstance(part, Reference):
+            text = f"{part}{text}"
+        elif part.endswith("$") and text:
+            raise ValueError("a $ before a reference would escape it")
+        else:
+            text = _escaped(part, text, kinds)
+    return text
+
+
+def _escaped(literal: str, after: str, kinds: Mapping[str, Sequence[str]]) -> str:
+    """The literal with what follows it, escaped from its end on: what a `${` is depends on the text behind it."""
+    text = literal + after
+    start = literal.rfind("${")
+    while start >= 0:
+        if text[start - 1 : start] == "$" or _reference(text, start, kinds) is not None:
+            text = f"{text[:start]}${text[start:]}"
+        start = literal.rfind("${", 0, start)
+    return text
 
 
 SCALARS = (str, int, float, NoneType)

@@ -191,7 +191,8 @@ class Kind(ABC):
     """Whether whatever is read may show an object as it was a moment ago, so that it has to be read again later."""
 
     lists: ClassVar[bool] = False
-    """Whether `everything` names all there is of the kind."""
+    """Whether what `everything` names can be somebody's or nobody's, each by the service's name, so that it is counted
+    how much of it manifests own."""
 
     one_at_a_time: ClassVar[bool] = False
     """Whether its objects share a value that is read, changed and written as a whole, so that two must not meet."""
@@ -303,6 +304,14 @@ class Kind(ABC):
     def orphans(self, live: Live) -> Iterable[tuple[str, str]]:
         """What the object itself shows to be left of others that are gone: the field, and the entry in it."""
         return ()
+
+    def withheld(self, live: Live, place: Place) -> Mapping[str, Sequence[str]]:
+        """What the service never shows of an object: by field, the keys in it, none where it is one text."""
+        return dict.fromkeys(sorted(self.schema.write_only), ())
+
+    def automatic(self, live: Live) -> frozenset[str]:
+        """The fields that the service filled in by itself where nobody may state them."""
+        return frozenset()
 
     def undeployed(self, change: FieldChange) -> bool:
         """Whether a difference from what was applied means that the object stopped serving."""

@@ -166,7 +166,14 @@ class Schema:
 
     @cached_property
     def read_only(self) -> frozenset[str]:
-        return self._names("readOnlyProperties")
+        return frozenset(path[0] for path in self.made_by_service if len(path) == 1)
+
+    @cached_property
+    def made_by_service(self) -> frozenset[tuple[str, ...]]:
+        """The paths of what the service makes itself and nobody states: fields, and members of fields."""
+        pointers = self.document.get("readOnlyProperties", ())
+        assert isinstance(pointers, Sequence)
+        return frozenset(tuple(str(one).split("/")[2:]) for one in pointers)
 
     @cached_property
     def write_only(self) -> frozenset[str]:

@@ -30,7 +30,8 @@ class Indices:
         if (method, path) == ("POST", "/_aliases"):
             return self._alias(body["actions"])
         if method == "GET" and not part:
-            return {name: self.named[name] for name in names.split(",") if name in self.named}
+            wanted = list(self.named) if names == "*" else names.split(",")
+            return {name: self.named[name] for name in wanted if name in self.named}
         if method == "PUT" and not part:
             return self._make(names, body or {})
         if names not in self.named:
