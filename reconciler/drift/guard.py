@@ -9,7 +9,7 @@ _METHODS = frozenset({"GET", "HEAD"})
 _READING: Mapping[Service, tuple[str, ...]] = {
     Service.IAM: ("Get", "List"),
     Service.STS: ("GetCallerIdentity",),
-    Service.SECRETS: ("GetSecretValue",),
+    Service.SECRETS: ("GetSecretValue", "Describe", "List"),
 }
 
 

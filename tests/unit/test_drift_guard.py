@@ -25,6 +25,7 @@ READING = [
     Request(Service.IAM, "GetAccountAuthorizationDetails"),
     Request(Service.STS, "GetCallerIdentity"),
     Request(Service.SECRETS, "GetSecretValue", {"SecretId": "s"}),
+    Request(Service.SECRETS, "ListSecrets"),
     Request(Service.OPENSEARCH, "GET /_plugins/_ml/models/_search", body={"query": {"match_all": {}}}),
     Request(Service.OPENSEARCH, "HEAD /x"),
     Request(Service.LEDGER, "GET /reconciler-ledger/_search", body={}),
