@@ -256,6 +256,11 @@ CODES: dict[str, Code] = {
         "Remove it, or accept the drift anew.",
         "drift",
     ),
+    "left-out": Code(
+        "Something that is live is not in the exported manifest, for it can not be stated there.",
+        "Leave it as it is, or change it so that it can be, and export again.",
+        "export",
+    ),
     "query-failed": Code(
         "A test query did not get the answer it expects.", "The message has what came instead.", "verify"
     ),

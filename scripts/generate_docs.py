@@ -28,6 +28,7 @@ GROUPS: Mapping[str, str] = {
     "service": "The services",
     "ledger": "Ledger and secrets",
     "drift": "Drift",
+    "export": "Export",
     "verify": "Test queries",
     "command": "The command line",
     "sandbox": "The sandbox",

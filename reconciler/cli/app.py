@@ -86,6 +86,30 @@ def root(
 
 
 @app.command()
+def init(
+    out: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The file to write; <name>.yaml when absent.", show_default=False),
+    ] = None,
+    example: Annotated[
+        str | None, typer.Option("--from", metavar="EXAMPLE", help="The example to begin with; see --list.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="The manifest's name.")] = None,
+    var: Var = None, var_file: VarFile = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the examples there are, and write nothing.")] = False,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Start a manifest from an example. Asks, on a terminal, for what the options do not say."""
+    from reconciler.cli import init_commands
+
+    common = Common(json, no_color, debug)
+    if listing:
+        init_commands.list_examples(common)
+    else:
+        init_commands.init(init_commands.Start(out, example, name, var or [], var_file or []), common)
+
+
+@app.command()
 def validate(
     paths: Paths,
     var: Var = None,
@@ -180,6 +204,55 @@ def drift(
         drift_commands.accept(load, common, watch, drift_commands.Accept(accept or [], reason, until))
     else:
         drift_commands.drift(load, common, watch)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write; new, or empty.")],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="URL", help="The OpenSearch domain or cluster to read.")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", metavar="NAME", help="The domain's name on Amazon OpenSearch Service.")
+    ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            "--auth", help="sigv4, as on Amazon OpenSearch Service, or basic, with OPENSEARCH_USERNAME and _PASSWORD."
+        ),
+    ] = None,
+    ca_file: Annotated[
+        str | None, typer.Option("--ca-file", metavar="FILE", help="The certificates to trust.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="The AWS region; IAM is read too.")
+    ] = None,
+    account_id: Annotated[
+        str | None, typer.Option("--account-id", help="The AWS account it has to be; IAM is read too.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--aws-profile", help="The profile of the AWS configuration.")] = None,
+    assume_role: Annotated[
+        str | None, typer.Option("--assume-role", metavar="ARN", help="The IAM role to read as.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="The manifest's name; the domain's when absent.")
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="Only this kind.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--name", metavar="PATTERN", help="Only what is called so, as chat-*.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="Of what can have tags only what has this one."),
+    ] = None,
+    stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Write a manifest of what is live, to take it over. Changes nothing there."""
+    from reconciler.cli import export_commands
+
+    whence = export_commands.Whence(endpoint, domain, auth, ca_file, region, account_id, profile, assume_role)
+    wanted = export_commands.Wanted(kind or [], names or [], tag or [])
+    export_commands.export(whence, wanted, out, name, Common(json, no_color, debug, stats))
 
 
 @app.command()

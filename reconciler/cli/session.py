@@ -69,9 +69,18 @@ def kinds() -> Mapping[str, Kind]:
 
 def schemas_folder() -> Path:
     """Where the schemas are: in the installed package, or beside it in a checkout."""
+    return _carried("schemas")
+
+
+def examples_folder() -> Path:
+    """Where the example manifests are, likewise."""
+    return _carried("manifests")
+
+
+def _carried(folder: str) -> Path:
     package = Path(__file__).resolve().parents[1]
-    installed = package / "schemas"
-    return installed if installed.is_dir() else package.parent / "schemas"
+    installed = package / folder
+    return installed if installed.is_dir() else package.parent / folder
 
 
 def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
@@ -81,7 +90,7 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     if saved is not None:
         saved_plan.check(saved, known, schemas, _targets(saved.manifest, saved.desired, known))
         return Subject(saved.manifest, saved.desired, saved.permissions, saved.ledger, saved)
-    manifest = load_manifest(load.paths, schemas, Inputs(_variables(load), os.environ))
+    manifest = load_manifest(load.paths, schemas, Inputs(given(load), os.environ))
     desired = desired_objects(manifest, known)
     declared = {Address(one.kind, one.name): one for one in manifest.objects}
 
@@ -345,7 +354,8 @@ def address(text: str, where: str = "") -> Address:
         raise ReconcilerError([Problem("usage", f"{where}{error}", hint="write kind.name")]) from None
 
 
-def _variables(load: Load) -> dict[str, Json]:
+def given(load: Load) -> dict[str, Json]:
+    """The values of variables that the options give: text from --var, JSON from files."""
     values: dict[str, Json] = {}
     for path in load.var_file:
         document = parse(read_source(path, str(path)))

@@ -63,6 +63,10 @@ class Document:
         """The place of the value at `path`, or of what encloses it when there is none."""
         return self.source.position(*self._spans(path)[1])
 
+    def span(self, path: Path) -> tuple[int, int]:
+        """Where the value at `path` begins and ends in the text; of a list or mapping only where it begins counts."""
+        return self._spans(path)[1]
+
     def within(self, path: Path, start: int, length: int) -> Position:
         """The place of `length` characters from `start` in the string at `path`, whatever its quoting."""
         first, last = self._spans(path)[1]
