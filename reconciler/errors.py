@@ -264,6 +264,21 @@ CODES: dict[str, Code] = {
     "query-failed": Code(
         "A test query did not get the answer it expects.", "The message has what came instead.", "verify"
     ),
+    "not-applied": Code(
+        "A test query, or its documents, needs what is known of an object once it is there.",
+        "Run apply first.",
+        "verify",
+    ),
+    "left-behind": Code(
+        "A temporary index of test queries could not be removed, or what an earlier verify left not be looked for.",
+        "Correct what the message names; the next verify removes it.",
+        "verify",
+    ),
+    "not-loaded": Code(
+        "Documents that test queries search are refused by their temporary index.",
+        "Correct the documents, or the settings and mappings stated beside them.",
+        "verify",
+    ),
     # the command line
     "usage": Code("The command's options do not fit.", "See `reconciler COMMAND --help`.", "command"),
     "not-confirmed": Code("Nobody confirmed the change.", "Answer `yes`, or give --yes where nobody can.", "command"),

@@ -8,7 +8,7 @@ from operator import is_
 from typing import TypeAlias
 
 from reconciler.errors import Position, Problem
-from reconciler.manifest.templates import Reference, Template, Value, replaced
+from reconciler.manifest.templates import Reference, Template, Value, references, replaced
 from reconciler.model.kind import Kind, Place, Siblings
 from reconciler.model.objects import Address, Desired
 
@@ -120,6 +120,12 @@ def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], loca
             for needed in sorted(other for other in one.depends_on if other not in desired)
         ]
     return [*found, *_repeated(desired, kinds)] or _cycles(desired, kinds)
+
+
+def unknown(value: Value, desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> list[tuple[str, str]]:
+    """What is wrong with references in a value that is no object's, each with what to do."""
+    found = (_unknown(one, desired, kinds) for _, one in references(value) if one.namespace in kinds)
+    return [one for one in found if one is not None]
 
 
 def _repeated(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind]) -> Iterator[Problem]:

@@ -165,14 +165,16 @@ def apply(
 def verify(
     paths: Paths, var: Var = None, var_file: VarFile = None,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Only this query.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results to FILE as JUnit's XML.")
+    ] = None,
     ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
-    """Prove the chain by asking the model the manifest's test queries."""
+    """Prove the chain by asking the manifest's test queries. Writes to temporary indices of its own only."""
     from reconciler.cli import commands
 
-    commands.verify(
-        Load(paths, var or [], var_file or [], ledger=ledger), Common(json, no_color, debug, stats), only or []
-    )
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    commands.verify(load, Common(json, no_color, debug, stats), only or [], junit)
 
 
 @app.command()

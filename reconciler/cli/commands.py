@@ -11,8 +11,8 @@ from typing import TypeVar
 import typer
 
 from reconciler import diagnosis, execute
-from reconciler import verify as verification
 from reconciler.canonical.json import Json
+from reconciler.cli import proving
 from reconciler.cli import session as sessions
 from reconciler.cli.interrupts import Interrupted
 from reconciler.cli.lease import is_gone, lease
@@ -40,7 +40,7 @@ from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
 from reconciler.render.problems import problem_json
 from reconciler.runner import reading_only
-from reconciler.verify import Verdict
+from reconciler.verify import Proof
 
 T = TypeVar("T")
 _SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
@@ -127,21 +127,23 @@ def destroy(load: Load, common: Common, consent: Consent) -> None:
         _carry_out(job, session, output, [])
 
 
-def verify(load: Load, common: Common, only: Sequence[str]) -> None:
-    """Ask the manifest's test queries and print what came."""
+def verify(load: Load, common: Common, only: Sequence[str], junit: Path | None) -> None:
+    """Ask the manifest's test queries and print what came, also as JUnit's XML into a file."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
     queries = [query for query in subject.manifest.verify if not only or query.name in only]
     missing = sorted(set(only) - {query.name for query in queries})
     if missing:
         names = ", ".join(query.name for query in subject.manifest.verify)
-        raise ReconcilerError([Problem("usage", f"no query is called {missing[0]}", hint=f"there are {names}")])
+        hint = f"there are {names}" if names else "the manifest has none"
+        raise ReconcilerError([Problem("usage", f"no query is called {one}", hint=hint) for one in missing])
     with opened(subject, common, output) as session:
         made = _plan(session, subject, known)
-        known_now = execute.known_attributes(made)
-        verdicts = verification.verify(session.reader, queries, known_now, session.secrets.redaction)
-    _print_verdicts(verdicts, output, made.context)
-    if not all(verdict.passed for verdict in verdicts):
+        proof = proving.prove(session, queries, made.context, execute.known_attributes(made))
+        proving.print_proof(proof, output, made.context)
+        if junit is not None:
+            proving.write_junit(proof, subject.manifest.name, junit, session.secrets.redaction)
+    if not proof.succeeded:
         raise typer.Exit(1)
 
 
@@ -322,17 +324,17 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
             )  # fmt: skip
             session.interrupts.defer(session.writer.stop)
             report = execute.execute(session.writer, made, edge, progress)
-    verdicts: tuple[Verdict, ...] = ()
+    proof = Proof(())
     if report.succeeded and queries and made.pending:
         try:
             session.interrupts.resume()
             known = report.attributes or execute.known_attributes(made)
-            verdicts = verification.verify(session.reader, queries, known, session.secrets.redaction)
+            proof = proving.prove(session, queries, made.context, known)
         except Interrupted as interrupted:
-            _print_report(made, report, (), output, session.seconds - began, [_UNASKED])
+            _print_report(made, report, proof, output, session.seconds - began, [_UNASKED])
             raise Interrupted(interrupted.number, "") from None
-    _print_report(made, report, verdicts, output, session.seconds - began, [_STOPPED] if report.stopped else [])
-    if not report.succeeded or not all(verdict.passed for verdict in verdicts):
+    _print_report(made, report, proof, output, session.seconds - began, [_STOPPED] if report.stopped else [])
+    if not (report.succeeded and proof.succeeded):
         raise typer.Exit(1)
 
 
@@ -351,7 +353,7 @@ def _ready(made: Plan, session: Session, output: Output) -> Plan:
 def _print_report(
     made: Plan,
     report: Report,
-    verdicts: Sequence[Verdict],
+    proof: Proof,
     output: Output,
     seconds: float,
     interruption: Sequence[Problem],
@@ -361,7 +363,7 @@ def _print_report(
         Problem("not-as-planned", f"read again, {text}", address=str(address), hint="run plan to see what differs")
         for address, text in report.differing.items()
     ]
-    problems += interruption
+    problems += [*proving.problems(proof, made.context), *interruption]
     if output.is_json:
         output.data(
             {
@@ -376,17 +378,17 @@ def _print_report(
                     for result in report.results
                 ],
                 "differing": {str(address): text for address, text in report.differing.items()},
-                "problems": [problem_json(problem) for problem in (*problems, *_failed(verdicts))],
-                "queries": [_verdict_json(verdict) for verdict in verdicts],
+                "problems": [problem_json(problem) for problem in (*problems, *proving.failed(proof.verdicts))],
+                "queries": [proving.verdict_json(verdict) for verdict in proof.verdicts],
                 "seconds": round(seconds, 3),
             }
         )
         return
     waiting = [result for result in report.results if result.status is Status.NOT_STARTED]
     output.lines(as_text.ended(result) for result in waiting)
-    output.lines(as_text.verdict_lines(verdicts))
+    output.lines(as_text.verdict_lines(proof.verdicts))
     output.problems(problems)
-    output.line(as_text.applied(report, seconds, verdicts))
+    output.line(as_text.applied(report, seconds, proof.verdicts))
     if not report.succeeded and not report.stopped:
         output.line("Run the same command again to go on; nothing needs cleaning up.")
 
@@ -402,53 +404,6 @@ def _result_problems(made: Plan, result: execute.Result) -> Sequence[Problem]:
     )
     assert result.error is not None
     return diagnosis.problems(result.error, place)
-
-
-def _print_verdicts(verdicts: Sequence[Verdict], output: Output, context: Context) -> None:
-    caller = context.caller.arn or context.caller.user
-    problems = [
-        problem
-        for verdict in verdicts
-        if verdict.error is not None
-        for problem in diagnosis.problems(
-            verdict.error,
-            diagnosis.Scene(position=verdict.query.position, caller=caller, endpoint=context.place.endpoint),
-        )
-    ]
-    if output.is_json:
-        output.data(
-            {
-                "passed": all(verdict.passed for verdict in verdicts),
-                "queries": [_verdict_json(verdict) for verdict in verdicts],
-                "problems": [problem_json(problem) for problem in (*problems, *_failed(verdicts))],
-            }
-        )
-        return
-    output.lines(as_text.verdict_lines(verdicts))
-    output.problems(problems)
-    passed = sum(verdict.passed for verdict in verdicts)
-    output.line(f"{passed} of {len(verdicts)} queries passed." if verdicts else "The manifest has no queries.")
-
-
-def _failed(verdicts: Sequence[Verdict]) -> list[Problem]:
-    """A problem for each query that was answered, but not as expected."""
-    return [
-        Problem("query-failed", verdict.reason, verdict.query.position, f"verify.queries.{verdict.query.name}")
-        for verdict in verdicts
-        if not verdict.passed and verdict.error is None
-    ]
-
-
-def _verdict_json(verdict: Verdict) -> Json:
-    return {
-        "name": verdict.query.name,
-        "kind": verdict.query.kind,
-        "passed": verdict.passed,
-        "status": verdict.status,
-        "milliseconds": round(verdict.milliseconds, 1),
-        "answer": verdict.answer,
-        "reason": verdict.reason,
-    }
 
 
 def _confirm(made: Plan) -> bool:

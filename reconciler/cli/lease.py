@@ -71,8 +71,7 @@ def lease(session: Session, output: Output, who: str, patience: float) -> Iterat
 
     It is given back whatever happens; from then on signals are kept until `session.interrupts.resume`.
     """
-    machine, process = _machine(), os.getpid()
-    holder = Holder(who, timestamp(), new_id(), machine, process, session.manifest.name)
+    holder = oneself(who, session.manifest.name)
     keeper = session.keeper
     session.interrupts.defer(session.writer.stop)
     try:
@@ -96,6 +95,11 @@ def lease(session: Session, output: Output, who: str, patience: float) -> Iterat
         session.guard_writes(anything)
         if left := held.end():
             output.note(f"The lock could not be given back ({left}); it is free after {locks.LEASE:.0f} s.")
+
+
+def oneself(who: str, manifest: str) -> Holder:
+    """This process as the holder of something for a manifest."""
+    return Holder(who, timestamp(), new_id(), _machine(), os.getpid(), manifest)
 
 
 def is_gone(holder: Holder) -> bool:

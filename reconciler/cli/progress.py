@@ -33,6 +33,9 @@ class Waits(Silent):
         if seconds > _A_MOMENT:
             self._say(request.label, f"{request.label}: {reason}")
 
+    def stopping(self, left: int) -> None:
+        self._output.note("Stopping: what is under way comes to its end; a second signal ends it at once.")
+
     def _say(self, what: str, text: str) -> None:
         if what not in self._said:
             self._said.add(what)

@@ -75,10 +75,13 @@ def check(saved: Saved, known: Mapping[str, Kind], schemas: Schemas, others: Seq
         name_field = known[address.kind].schema.name_field
         own = {key: value for key, value in one.fields.items() if (key, value) != (name_field, address.name)}
         sections.setdefault(address.kind, {})[address.name] = own
-    queries: dict[str, Value] = {one.name: {one.kind: one.body} for one in saved.manifest.verify}
+    verify: dict[str, Value] = {
+        "queries": {one.name: {one.kind: one.body} for one in saved.manifest.verify},
+        "documents": {one.name: one.stated for one in saved.manifest.documents},
+    }
     found = [
         Problem("bad-plan", f"not as the schema has it ({keyword})", address=address_of(path))
-        for path, keyword in misfits({**sections, "verify": {"queries": queries}}, schemas)
+        for path, keyword in misfits({**sections, "verify": verify}, schemas)
     ]
     found += [
         Problem("bad-plan", "no secret may stand here, or none of this name is declared", address=address_of(path))

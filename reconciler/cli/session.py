@@ -106,6 +106,7 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
     found = [
         *references.problems(desired, known, locate),
         *lint.problems(desired, known, place),
+        *_unanswerable(manifest, desired, known),
         *_targets(manifest, desired, known),
     ]
     if found:
@@ -147,6 +148,13 @@ class Session:
     def writer(self) -> Runner:
         """A runner that may write."""
         return self._counting(Runner(self._exchange, guard=self._guarded, observer=self.observer))
+
+    @cached_property
+    def prover(self) -> Runner:
+        """A runner that asks test queries, and may write to temporary indices only."""
+        from reconciler.verify import proving
+
+        return self._counting(Runner(self._exchange, guard=proving, observer=self.observer, patience=_READING_PATIENCE))
 
     @cached_property
     def keeper(self) -> Runner:
@@ -310,6 +318,17 @@ class Session:
             )
             raise ReconcilerError([problem])
         return lambda identity: (user, self.secrets.read(password))
+
+
+def _unanswerable(manifest: Manifest, desired: Mapping[Address, Desired], known: Mapping[str, Kind]) -> list[Problem]:
+    """References of test queries and their documents to what is not declared."""
+    stated = [(one.position, f"verify.queries.{one.name}", one.body) for one in manifest.verify]
+    stated += [(one.position, f"verify.documents.{one.name}", one.stated) for one in manifest.documents]
+    return [
+        Problem("unknown-reference", message, position, address, hint)
+        for position, address, value in stated
+        for message, hint in references.unknown(value, desired, known)
+    ]
 
 
 def timestamp() -> str:

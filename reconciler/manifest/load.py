@@ -13,6 +13,7 @@ from reconciler.manifest.document import Document, Path
 from reconciler.manifest.events import parse
 from reconciler.manifest.moves import Moved
 from reconciler.manifest.moves import problems as move_problems
+from reconciler.manifest.queries import problems as query_problems
 from reconciler.manifest.schema import Schemas
 from reconciler.manifest.source import merge_problems, read_source
 from reconciler.manifest.templates import Reference, Template, Value, references
@@ -151,6 +152,15 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Documents:
+    """A set of documents that `verify` brings along: `stated` are those `documents`, and their index's settings."""
+
+    name: str
+    stated: Mapping[str, Value]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything the files of one manifest say, in the order they say it.
 
@@ -166,6 +176,7 @@ class Manifest:
     files: tuple[str, ...]
     moved: tuple[Moved, ...] = ()
     secret_positions: Mapping[str, Position] = field(default_factory=dict)
+    documents: tuple[Documents, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +209,7 @@ def load(paths: Sequence[str], schemas: Schemas, inputs: Inputs) -> Manifest:
     problems += resolver.problems
     problems += _misplaced_references(files, schemas)
     problems += _conflicts(files, schemas)
+    problems += query_problems([(file.document, file.section("verify")) for file in files])
     moved = [one for file in files for one in _moved(file)]
     if moved:
         problems += move_problems(moved, _declared(files, schemas), list(schemas.kinds))
@@ -296,6 +308,7 @@ def _conflicts(files: Iterable[_Loaded], schemas: Schemas) -> list[Problem]:
     stated: dict[Path, tuple[Value, Position]] = {}
     sections: list[tuple[Path, str]] = [((kind,), kind) for kind in schemas.kinds]
     sections += [(("secrets",), "secret"), (("verify", "queries"), "verify.queries")]
+    sections += [(("verify", "documents"), "verify.documents")]
     for file in files:
         for path, prefix in sections:
             for name, _, place in file.document.members(path):
@@ -388,6 +401,7 @@ def _manifest(name: str, files: Sequence[_Loaded], schemas: Schemas) -> Manifest
         tuple(file.document.file for file in files),
         tuple(one for file in files for one in _moved(file)),
         dict(_secret_positions(files)),
+        tuple(documents for file in files for documents in _documents(file)),
     )
 
 
@@ -449,6 +463,12 @@ def _queries(file: _Loaded) -> Iterable[Query]:
     for name, _, place in file.document.members(("verify", "queries")):
         ((kind, body),) = _mapping(queries[name]).items()
         yield Query(name, kind, _mapping(body), place)
+
+
+def _documents(file: _Loaded) -> Iterable[Documents]:
+    sets = _mapping(file.section("verify").get("documents"))
+    for name, _, place in file.document.members(("verify", "documents")):
+        yield Documents(name, _mapping(sets[name]), place)
 
 
 def _secret(stated: Mapping[str, Value]) -> SecretSource:

@@ -106,17 +106,20 @@ def joined(requests: Sequence[Request]) -> Request:
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _READING_VERBS = ("Get", "List", "Describe", "Simulate", "AssumeRole")
-_READING_POSTS = frozenset({"POST /{index}/_search", "POST /_plugins/_ml/models/{id}/_predict"})
+_READING_POST = re.compile(
+    r"POST /(?:(?:[^/_%?#\s][^/%?#\s]*/)?_(?:search|count)|_plugins/_ml/models/[^/%?#\s]+/_predict)(?:\?\S*)?"
+)
+"""The whole of a path counts, not its end: `POST /x/_doc/_search` makes a document."""
 
 
 def writes(request: Request) -> bool:
     """Whether a request can change anything, judged by its operation alone.
 
-    Reading are AWS's Get*, List*, Describe*, Simulate* and AssumeRole; HTTP GET and HEAD; searches
-    and predictions by POST. Everything else writes.
+    Reading are AWS's Get*, List*, Describe*, Simulate* and AssumeRole; HTTP GET and HEAD; searches and counts of
+    documents, and predictions, by POST. Everything else writes.
     """
     if request.method:
-        return request.method not in ("GET", "HEAD") and request.operation not in _READING_POSTS
+        return request.method not in ("GET", "HEAD") and not _READING_POST.fullmatch(request.operation)
     return not request.operation.startswith(_READING_VERBS)
 
 

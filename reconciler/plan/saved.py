@@ -15,6 +15,7 @@ from reconciler.errors import Position, Problem, ReconcilerError
 from reconciler.manifest.load import (
     AwsTarget,
     BasicAuth,
+    Documents,
     EnvironmentSecret,
     FileSecret,
     Lifecycle,
@@ -73,6 +74,10 @@ def dump(
         "queries": [
             {"name": one.name, "kind": one.kind, "body": encode(one.body), "position": asdict(one.position)}
             for one in manifest.verify
+        ],
+        "documents": [
+            {"name": one.name, "stated": encode(one.stated), "position": asdict(one.position)}
+            for one in manifest.documents
         ],
         "moved": [{"from": one.old, "to": one.new} for one in manifest.moved],
         "objects": [_object(one) for one in desired.values()],
@@ -219,6 +224,10 @@ def _load(inner: Any) -> Saved:
         files=(),
         moved=tuple(Moved(one["from"], one["to"]) for one in inner["moved"]),
         secret_positions={name: Position(**position) for name, position in inner["secret_positions"].items()},
+        documents=tuple(
+            Documents(one["name"], _mapping(one["stated"]), Position(**one["position"]))
+            for one in inner.get("documents", ())
+        ),
     )
     permissions = Permissions(
         _addresses(allowed["adopt"]),

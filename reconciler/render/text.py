@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from textwrap import wrap
 
 from rich.text import Text
 
@@ -58,6 +59,8 @@ WIDTH = 80
 """The width that lines are made for."""
 
 _SIGNS = ("+ ", "- ", "~ ")
+_UNDER = " " * 10
+_NAMES = 44  # longer names of queries push what stands behind them
 
 
 def heading(plan: Plan) -> Text:
@@ -162,10 +165,7 @@ def applied(report: Report, seconds: float, verdicts: Sequence[Verdict]) -> Text
     if report.succeeded and done:
         checked = sum(result.change.action is not Action.FORGET for result in done)
         line.append(f" Verified: {checked:,} {_plural(checked, 'object')} as planned")
-        passed = sum(verdict.passed for verdict in verdicts)
-        line.append(
-            f", {passed} of {len(verdicts)} {_plural(len(verdicts), 'query', 'queries')} passed." if verdicts else "."
-        )
+        line.append(f", {queries_passed(verdicts)}." if verdicts else ".")
     elif not report.succeeded:
         failed = sum(result.status is Status.FAILED for result in report.results)
         waiting = sum(result.status is Status.NOT_STARTED for result in report.results)
@@ -175,18 +175,25 @@ def applied(report: Report, seconds: float, verdicts: Sequence[Verdict]) -> Text
     return line
 
 
+def queries_passed(verdicts: Sequence[Verdict]) -> str:
+    """How many of the queries passed."""
+    passed = sum(verdict.passed for verdict in verdicts)
+    return f"{passed:,} of {len(verdicts):,} {_plural(len(verdicts), 'query', 'queries')} passed"
+
+
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[Text]:
-    """A line for each query, and its answer or why it failed below."""
+    """A line for each query, one below the other, and under it why it failed and what was answered."""
+    names = max((len(verdict.query.name) for verdict in verdicts), default=0)
+    column = min(names, _NAMES) + 2
     for verdict in verdicts:
         mark, style = ("passed", "green") if verdict.passed else ("failed", "bold red")
         line = Text.assemble("  ", (mark, style), "  ", (verdict.query.name, "bold"))
-        line.pad_right(max(2, COLUMN - len(line.plain)))
-        line.append(f"{verdict.query.kind} {verdict.status or '-'}  {verdict.milliseconds:.0f} ms", "dim")
+        line.pad_right(max(2, column - len(verdict.query.name)))
+        took = f"{verdict.milliseconds:,.0f} ms" if verdict.status else "-"
+        line.append(f"{verdict.query.kind:<7}  {verdict.status or '-':>3}  {took:>9}", "dim")
         yield line
-        if verdict.reason:
-            yield Text(f"      {verdict.reason}", "red")
-        if verdict.answer:
-            yield Text(f"      {verdict.answer}")
+        for text, colour in ((verdict.reason, "red"), (verdict.answer, "")):
+            yield from (Text(f"{_UNDER}{part}", colour) for part in wrap(text, WIDTH - len(_UNDER)))
 
 
 def live_lines(

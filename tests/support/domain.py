@@ -139,7 +139,7 @@ class Domain:
             self._admit(identity, method, parts)
             return self._ml(method, parts[2:], query, body, now)
         if self.indices.answers(path):
-            return self.indices.answer(method, path, body)
+            return self.indices.answer(method, path, body, now)
         raise Refused(400, f"no handler found for uri [{path}] and method [{method}]")
 
     # cluster settings

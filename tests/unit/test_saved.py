@@ -18,6 +18,7 @@ from reconciler.errors import Position, ReconcilerError
 from reconciler.manifest.load import (
     AwsTarget,
     BasicAuth,
+    Documents,
     EnvironmentSecret,
     FileSecret,
     ManagedSecret,
@@ -198,6 +199,7 @@ def test_a_manifests_own_things_come_back(auth: SigV4Auth | BasicAuth | None) ->
         files=(),
         moved=(Moved("connectors.old", "connectors.c"),),
         secret_positions={"key": Position("m.yaml", 9, 3, 3)},
+        documents=(Documents("texts", {"documents": [{"text": template}]}, Position("m.yaml", 5, 5)),),
     )
     plan = planned(World())
     back = kept(replace(plan, context=replace(plan.context, manifest=manifest)))
@@ -560,6 +562,11 @@ def _query_that_asks_nothing(inner: dict[str, Any]) -> None:
     inner["queries"] = [{"name": "q", "kind": "predict", "body": {}, "position": place}]
 
 
+def _documents_that_are_none(inner: dict[str, Any]) -> None:
+    place = {"file": "m.yaml", "line": 1, "column": 1, "length": 0}
+    inner["documents"] = [{"name": "d", "stated": {"documents": []}, "position": place}]
+
+
 def _no_ledger(inner: dict[str, Any]) -> None:
     inner["target"]["opensearch"] = None
 
@@ -574,6 +581,7 @@ def _no_ledger(inner: dict[str, Any]) -> None:
         (_secret_that_is_shown_back, "models.m.description: no secret may stand here"),
         (_unknown_secret, "connectors.c.credential.key: no secret may stand here, or none of this name is declared"),
         (_query_that_asks_nothing, "verify.queries.q.predict: not as the schema has it (required)"),
+        (_documents_that_are_none, "verify.documents.d.documents: not as the schema has it (minItems)"),
         (_no_ledger, "reconciler.ledger: no domain is there to hold the ledger"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.canonical.json import Json
 from reconciler.errors import Position, ReconcilerError
+from reconciler.ledger.lock import Holder
 from reconciler.manifest.load import PASSWORD_ADDRESS, EnvironmentSecret, FileSecret, ManagedSecret, Query
 from reconciler.model.change import Action
 from reconciler.model.kind import Place
@@ -19,7 +20,7 @@ from reconciler.plan.known import Attributes
 from reconciler.plan.secrets import Secrets, to_read
 from reconciler.redaction import Redaction
 from reconciler.runner import Runner
-from reconciler.verify import verify
+from reconciler.verify import Trial, verify
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.chains import action
 from tests.support.domain import TRUSTED
@@ -462,9 +463,10 @@ def test_an_answer_of_a_model_is_freed_of_secrets_before_it_is_cut(body: Json) -
             return [(ticket, Answer(200, said)) for ticket, _ in super().collect(until)]
 
     query = Query("ask", "predict", {"model": "m1", "body": {}}, Position("m.yaml", 1, 1))
-    attributes = Attributes({}, Place(), {})
+    attributes, holder = Attributes({}, Place(), {}), Holder("ann", "", "t")
     for known in ((), (secret,)):
-        (verdict,) = verify(Runner(Model(World())), [query], attributes, Redaction(known))
+        trial = Trial([query], (), attributes, Redaction(known), holder, lambda: "", lambda _: False)
+        (verdict,) = verify(Runner(Model(World())), trial).verdicts
         shown = f"{verdict.answer} {verdict.reason}"
         assert "your key is" in shown
         assert (secret[:5] in shown) is not bool(known)

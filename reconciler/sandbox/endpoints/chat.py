@@ -14,7 +14,7 @@ _CREATED = 1_700_000_000  # answers to equal requests are equal
 
 def completion(model: str, messages: Sequence[Json]) -> Answer:
     """The answer that says the messages back."""
-    contents = [str(message.get("content", "")) for message in messages if isinstance(message, Mapping)]
+    contents = [_text(message.get("content", "")) for message in messages if isinstance(message, Mapping)]
     said = echo("\n".join(contents))
     asked, answered = sum(map(tokens, contents)), tokens(said)
     return json_answer(
@@ -35,6 +35,13 @@ def completion(model: str, messages: Sequence[Json]) -> Answer:
             "usage": {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered},
         },
     )
+
+
+def _text(content: Json) -> str:
+    """What a message says, whether its content is a text or a list of parts."""
+    if not isinstance(content, list):
+        return str(content)
+    return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
 
 
 def error(status: int, message: str, kind: str, code: str | None, param: str | None = None) -> Answer:
