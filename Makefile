@@ -50,8 +50,8 @@ campaign: setup ## Run the large numbers, hours of them, and print figures; WORL
 		tests/properties $(addprefix tests/sandbox/test_,together.py traffic.py faults.py signals.py)
 
 .PHONY: demo
-demo: setup ## Show the whole chain on this machine, without an account
-	@scripts/demo
+demo: setup ## Show the whole chain on this machine, without an account; WALK=deepseek-chat shows another manifest's
+	@scripts/demo $(WALK)
 
 .PHONY: bench
 bench: venv ## Measure the reconciler against local services, and print what is promised (half an hour)

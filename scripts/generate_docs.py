@@ -21,6 +21,7 @@ from reconciler.ledger import INDEX  # noqa: E402
 from reconciler.manifest.schema import load_schemas  # noqa: E402
 from reconciler.model.kind import Grants, Kind, Place  # noqa: E402
 from reconciler.model.schema import Rule, Schema  # noqa: E402
+from reconciler.verify.guard import PREFIX  # noqa: E402
 
 GROUPS: Mapping[str, str] = {
     "manifest": "The manifest",
@@ -49,7 +50,7 @@ EXITS: Mapping[str, Mapping[int, str]] = {
         3: "with `--fail-on-pending`: no drift, but changes that are not applied yet",
         4: "no drift was found, but not everything could be read",
     },
-    "verify": {0: "all queries passed", 1: "error, or a query failed"},
+    "verify": {0: "all queries passed", 1: "error, a query failed, or a temporary index could not be removed"},
     "policy diff": {0: "both mean the same", 1: "error", 2: "they differ"},
     "sandbox status": {0: "it runs", 1: "error, or it does not run"},
 }
@@ -383,6 +384,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         ("read the ledger", _codes(("es:ESHttpGet",))),
         ("write the ledger and its lock", _codes(("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"))),
         ("verify", _codes(("es:ESHttpPost",))),
+        ("verify with documents", _codes(("es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"))),
         ("secrets of AWS Secrets Manager", _codes(("secretsmanager:GetSecretValue",))),
         ("`target.aws.assume_role`", f"{_codes(('sts:AssumeRole',))} on that role, which then is the caller"),
     ]
@@ -411,6 +413,19 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         (
             "verify",
             "`cluster:admin/opensearch/ml/predict` for predictions, `indices:data/read/search` on what is searched",
+        ),
+        (
+            f"verify with documents, the indices `{PREFIX}*`",
+            _codes(
+                (
+                    "indices:admin/create",
+                    "indices:admin/get",
+                    "indices:admin/delete",
+                    "indices:admin/mapping/put",
+                    "indices:data/write/bulk",
+                    "indices:data/write/index",
+                )
+            ),
         ),
     ]
     passing = tuple(one for one in signed.to_write.iam if one == "iam:PassRole")

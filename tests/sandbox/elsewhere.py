@@ -1,7 +1,8 @@
 """A domain or container of one's own, which `RECONCILER_TEST_ENDPOINT` names, in place of a sandbox.
 
 `OPENSEARCH_USERNAME` and `OPENSEARCH_PASSWORD` are those of an administrator, `OPENSEARCH_CA_FILE` is the authority of
-its certificate where that is not a public one, and `DEEPSEEK_API_KEY` a key that its models' host takes.
+its certificate where that is not a public one, and `DEEPSEEK_API_KEY` and `OPENAI_API_KEY` keys that its models' hosts
+take.
 """
 
 import os
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 ENDPOINT = "RECONCILER_TEST_ENDPOINT"
-_PASSED_ON = ("OPENSEARCH_USERNAME", "OPENSEARCH_PASSWORD", "OPENSEARCH_CA_FILE", "DEEPSEEK_API_KEY")
+_PASSED_ON = ("OPENSEARCH_USERNAME", "OPENSEARCH_PASSWORD", "OPENSEARCH_CA_FILE", "DEEPSEEK_API_KEY", "OPENAI_API_KEY")
 
 
 class Domain(Protocol):

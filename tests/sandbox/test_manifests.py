@@ -28,8 +28,11 @@ CASES = {
 }
 
 
+NEEDS_MORE = {"deepseek-semantic"}  # than the sandbox's node has: see test_semantic.py
+
+
 def test_every_manifest_is_tested() -> None:
-    assert {path.stem for path in MANIFESTS.glob("*.yaml")} == set(CASES)
+    assert {path.stem for path in MANIFESTS.glob("*.yaml")} == set(CASES) | NEEDS_MORE
 
 
 @pytest.mark.parametrize("name", CASES)

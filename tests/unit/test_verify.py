@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,7 +14,9 @@ import pytest
 from reconciler.canonical.json import Json
 from reconciler.errors import Position
 from reconciler.ledger.lock import Holder
-from reconciler.manifest.load import Documents, Query
+from reconciler.manifest.load import Documents, Query, load
+from reconciler.manifest.schema import load_schemas
+from reconciler.manifest.variables import Inputs
 from reconciler.model.kind import Place
 from reconciler.model.request import Answer, Request, Service
 from reconciler.plan.known import Attributes
@@ -421,3 +424,17 @@ def test_junit() -> None:
         [("failure", 'no "x" & ***', 'no "x" & ***'), ("system-out", None, "\ufffd & ***")],
         [("error", "no answer", "no answer")],
     ]
+
+
+# the page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_pages_example_is_a_manifest(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "verify.md").read_text("utf-8"), re.DOTALL)
+    path = tmp_path / "m.yaml"
+    path.write_text(f"manifest: m\n{example}", "utf-8")
+    manifest = load([str(path)], load_schemas(ROOT / "schemas"), Inputs())
+    assert [one.kind for one in manifest.verify] == ["predict", "search", "raw"]
+    assert [one.name for one in manifest.documents] == ["cities"]
