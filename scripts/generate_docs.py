@@ -21,7 +21,7 @@ from reconciler.ledger import INDEX  # noqa: E402
 from reconciler.manifest.schema import load_schemas  # noqa: E402
 from reconciler.model.kind import Grants, Kind, Place  # noqa: E402
 from reconciler.model.schema import Rule, Schema  # noqa: E402
-from reconciler.verify.guard import PREFIX  # noqa: E402
+from reconciler.verify.guard import NEEDED, PREFIX  # noqa: E402
 
 GROUPS: Mapping[str, str] = {
     "manifest": "The manifest",
@@ -384,7 +384,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         ("read the ledger", _codes(("es:ESHttpGet",))),
         ("write the ledger and its lock", _codes(("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"))),
         ("verify", _codes(("es:ESHttpPost",))),
-        ("verify with documents", _codes(("es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"))),
+        ("verify with documents", _codes(NEEDED.iam)),
         ("secrets of AWS Secrets Manager", _codes(("secretsmanager:GetSecretValue",))),
         ("`target.aws.assume_role`", f"{_codes(('sts:AssumeRole',))} on that role, which then is the caller"),
     ]
@@ -416,16 +416,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         ),
         (
             f"verify with documents, the indices `{PREFIX}*`",
-            _codes(
-                (
-                    "indices:admin/create",
-                    "indices:admin/get",
-                    "indices:admin/delete",
-                    "indices:admin/mapping/put",
-                    "indices:data/write/bulk",
-                    "indices:data/write/index",
-                )
-            ),
+            _grants(NEEDED)[1],
         ),
     ]
     passing = tuple(one for one in signed.to_write.iam if one == "iam:PassRole")

@@ -42,6 +42,7 @@ from reconciler.plan.saved import Saved
 from reconciler.plan.secrets import Secrets
 from reconciler.plan.survey import desired_objects
 from reconciler.runner import Counts, Observer, Runner, anything, reading_only
+from reconciler.verify import proving
 
 _READING_PATIENCE = 15.0  # seconds; whoever only looks can look again
 _PASSWORD = EnvironmentSecret("OPENSEARCH_PASSWORD")
@@ -152,8 +153,6 @@ class Session:
     @cached_property
     def prover(self) -> Runner:
         """A runner that asks test queries, and may write to temporary indices only."""
-        from reconciler.verify import proving
-
         return self._counting(Runner(self._exchange, guard=proving, observer=self.observer, patience=_READING_PATIENCE))
 
     @cached_property

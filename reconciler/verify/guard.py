@@ -2,6 +2,7 @@
 
 import re
 
+from reconciler.model.kind import Grants
 from reconciler.model.request import Request, Service, writes
 from reconciler.runner import WriteRefused
 
@@ -10,6 +11,15 @@ PREFIX = "reconciler-verify-"
 
 TEMPORARY = re.compile(rf"{PREFIX}[a-z0-9][a-z0-9_-]*-[0-9a-f]{{12}}")
 """The name of one temporary index. It can not mean several."""
+
+NEEDED = Grants(
+    iam=("es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
+    opensearch=(
+        "indices:admin/create", "indices:admin/get", "indices:admin/delete", "indices:admin/mapping/put",
+        "indices:data/write/bulk*", "indices:data/write/index", "indices:data/read/search",
+    ),
+)  # fmt: skip
+"""What it takes to make, fill, search and delete temporary indices."""
 
 _OPERATIONS = frozenset({"PUT /{index}", "POST /{index}/_bulk", "DELETE /{index}"})
 

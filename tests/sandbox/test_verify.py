@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reconciler.sandbox import lifecycle
+from reconciler.verify.guard import NEEDED
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import run, start
 
@@ -28,7 +29,7 @@ verify:
       mappings: { properties: { text: { type: text }, day: { type: date } } }
       documents:
         - { text: a cat }
-        - { text: a dog, day: "2026-01-31" }
+        - { text: a dog, day: "2026-01-31", legs: 4 }
   queries:
     cats:
       search:
@@ -110,6 +111,20 @@ def test_refused_documents_are_told(bed: Bed, path: Path) -> None:
     assert "error[not-loaded]" in failed.err
     assert "document 2: failed to parse field [day] of type [date]" in failed.err
     assert temporary(bed) == []
+
+
+def test_the_grants_that_are_documented_are_enough(bed: Bed, path: Path) -> None:
+    everywhere = {"index_patterns": ["reconciler-verify-*"], "allowed_actions": list(NEEDED.opensearch)}
+    ledger = {"index_patterns": ["reconciler-ledger"], "allowed_actions": ["read"]}
+    reading = ["cluster:monitor/main", "cluster:admin/ingest/pipeline/get", "cluster:admin/search/pipeline/get"]
+    role = {"cluster_permissions": [*reading, "indices:data/write/bulk"], "index_permissions": [everywhere, ledger]}
+    env = {"OPENSEARCH_USERNAME": "prover", "OPENSEARCH_PASSWORD": "A-word-0f-passage!"}
+    user = {"password": env["OPENSEARCH_PASSWORD"], "opendistro_security_roles": ["prover"]}
+    for where, content in (("roles", role), ("internalusers", user)):
+        made = bed.ask("PUT", f"/_plugins/_security/api/{where}/prover", by=bed.master, content=content)
+        assert made.status_code == 201, made.text
+    verified = run(bed, "verify", path, env=env)
+    assert verified.code == 0, verified.all
 
 
 def searching(bed: Bed, path: Path) -> Any:
