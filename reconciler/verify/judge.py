@@ -7,8 +7,11 @@ from reconciler.canonical.json import Json, canonical_text
 from reconciler.model.request import Answer
 from reconciler.redaction import Redaction
 
+_WORDS = 500
+"""How many characters are shown of what a model says."""
+
 _MOST = 200
-"""How many characters are shown of an answer."""
+"""How many characters are shown of any other answer."""
 
 _RAG = "retrieval_augmented_generation"
 _TEXTS = ("completion", "content", "answer")
@@ -42,10 +45,11 @@ def judge(
 def excerpt(answer: Answer, redaction: Redaction) -> str:
     """What people are shown of an answer: the model's words where there are any, in one line."""
     body = redaction.json(answer.body)
-    text = _generated(body) or _hits(body) or _completion(body)
-    if not text:
-        text = json.dumps(body, ensure_ascii=False) if body is not None else answer.reason
-    return _cut(text, _MOST)
+    hits = _hits(body)
+    if words := _generated(body) or ("" if hits else _completion(body)):
+        return _cut(words, _WORDS)
+    text = json.dumps(body, ensure_ascii=False) if body is not None else answer.reason
+    return _cut(hits or text, _MOST)
 
 
 def _inner_errors(body: Json) -> Iterator[str]:

@@ -391,6 +391,7 @@ def test_reasons_are_free_of_secrets() -> None:
         ({"inference_results": [{"output": [{"dataAsMap": {"choices": [{"message": {"content": "ho"}}]}}]}]}, "ho"),
         ({"hits": {"total": {"value": 1}, "hits": [{"_source": {"content": "c"}}]}}, '1 found, first {"content":"c"}'),
         ({"hits": {"total": {"value": 0}, "hits": []}}, "0 found"),
+        ({"inference_results": [{"content": "w" * 600}]}, "w" * 497 + "..."),
         ({"x": 1}, '{"x": 1}'),
         (["y" * 300], '["' + "y" * 195 + "..."),
     ],
