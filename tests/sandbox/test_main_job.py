@@ -120,7 +120,7 @@ def test_what_changed_by_hand_is_named_and_repaired(aws: Bed) -> None:
     }
     repaired = run(aws, "apply", BEDROCK, "--yes")
     assert repaired.code == 0, repaired.all
-    assert "1 of 1 query passed" in repaired.out
+    assert "2 of 2 queries passed" in repaired.out
     assert run(aws, "plan", BEDROCK, "--detailed-exitcode").code == 0
 
 

@@ -513,7 +513,7 @@ def test_throttling(aws: Bed) -> None:
 
 def test_the_main_job_gets_through_a_slow_and_throttling_iam(aws: Bed) -> None:
     switch(aws, propagation_delay_s=3, stale_reads_s=1, throttle=0.1)
-    for command, said in (("apply", "1 of 1 query passed"), ("destroy", "7 deleted")):
+    for command, said in (("apply", "2 of 2 queries passed"), ("destroy", "8 deleted")):
         done = run(aws, command, MANIFESTS / "deepseek-bedrock.yaml", "--yes")
         assert done.code == 0, done.all
         assert said in done.out
