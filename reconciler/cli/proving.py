@@ -1,6 +1,7 @@
 """Proving the chain at the end of an apply or by itself, and telling what came of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler import diagnosis
@@ -38,17 +39,25 @@ def prove(session: Session, queries: Sequence[Query], context: Context, attribut
 def problems(proof: Proof, context: Context) -> list[Problem]:
     """What went wrong, but for queries that were answered and not as expected."""
     caller, endpoint = context.caller.arn or context.caller.user, context.place.endpoint
-    found = [(verdict.error, verdict.query.position) for verdict in proof.verdicts if verdict.error is not None]
-    found += [(trouble.error, trouble.position) for trouble in proof.troubles if trouble.position is not None]
+    found = [
+        (verdict.error, verdict.query.position, f"verify.queries.{verdict.query.name}")
+        for verdict in proof.verdicts
+        if verdict.error is not None
+    ]
+    found += [
+        (trouble.error, trouble.documents.position, f"verify.documents.{trouble.documents.name}")
+        for trouble in proof.troubles
+        if trouble.documents is not None
+    ]
     told = [
-        problem
-        for error, position in found
+        replace(problem, address=problem.address or address)
+        for error, position, address in found
         for problem in diagnosis.problems(error, diagnosis.Scene(position=position, caller=caller, endpoint=endpoint))
     ]
     return told + [
         Problem("left-behind", f"{trouble.what}: {trouble.error}", hint="the next verify looks for it again")
         for trouble in proof.troubles
-        if trouble.position is None
+        if trouble.documents is None
     ]
 
 

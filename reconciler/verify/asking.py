@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote
 
-from reconciler.errors import Position
 from reconciler.ledger.lock import Holder
 from reconciler.manifest.load import Documents, Query
 from reconciler.manifest.templates import Value, references, replaced
@@ -53,11 +52,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What went wrong beside the queries: with documents that were to be loaded, or an index to be removed."""
+    """What went wrong beside the queries: with `documents` that were to be loaded, or an index to be removed."""
 
     what: str
     error: Exception
-    position: Position | None = None
+    documents: Documents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class _Proving:
             why = f"the documents {name} are not loaded"
             self.verdicts |= {one.name: Verdict(one, passed=False, reason=why) for one in queries}
             if not isinstance(outcome.error, Stopped):
-                self.troubles.append(Trouble(why, outcome.error, stated.position))
+                self.troubles.append(Trouble(why, outcome.error, stated))
         if not self.looked:
             self.looked = True
             yield Flow(("look", ""), self._look())

@@ -108,7 +108,7 @@ def test_refused_documents_are_told(bed: Bed, path: Path) -> None:
     path.write_text(MANIFEST.replace("2026-01-31", "someday"))
     failed = run(bed, "verify", path)
     assert failed.code == 1
-    assert "error[not-loaded]" in failed.err
+    assert "error[not-loaded] verify.documents.texts" in failed.err
     assert "document 2: failed to parse field [day] of type [date]" in failed.err
     assert temporary(bed) == []
 
