@@ -125,6 +125,7 @@ def destroy(load: Load, common: Common, consent: Consent) -> None:
     with opened(subject, common, output) as session:
         job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout)
         _carry_out(job, session, output, [])
+        proving.clear(session, output)
 
 
 def verify(load: Load, common: Common, only: Sequence[str], junit: Path | None) -> None:

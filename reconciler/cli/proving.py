@@ -36,6 +36,20 @@ def prove(session: Session, queries: Sequence[Query], context: Context, attribut
     return proof
 
 
+def clear(session: Session, output: Output) -> None:
+    """Remove temporary indices that a killed verify left, where the manifest has documents. Failing is noted only."""
+    if session.manifest.documents:
+        proof = verification.clear(session.prover, oneself("", session.manifest.name), is_gone)
+        _note_removed(proof, output)
+        for trouble in proof.troubles:
+            output.note(f"Left: {trouble.what} ({trouble.error}).")
+
+
+def _note_removed(proof: Proof, output: Output) -> None:
+    for name in proof.removed:
+        output.note(f"Removed {name}, which an earlier verify left.")
+
+
 def problems(proof: Proof, context: Context) -> list[Problem]:
     """What went wrong, but for queries that were answered and not as expected."""
     caller, endpoint = context.caller.arn or context.caller.user, context.place.endpoint
@@ -98,8 +112,7 @@ def print_proof(proof: Proof, output: Output, context: Context) -> None:
         return
     output.lines(verdict_lines(proof.verdicts))
     output.problems(told)
-    for name in proof.removed:
-        output.note(f"Removed {name}, which an earlier verify left.")
+    _note_removed(proof, output)
     output.line(f"{queries_passed(proof.verdicts)}." if proof.verdicts else "The manifest has no queries.")
 
 

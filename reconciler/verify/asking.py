@@ -73,6 +73,8 @@ class Proof:
         return all(verdict.passed for verdict in self.verdicts) and not self.troubles
 
 
+_UNSEEN = "what earlier verifies left can not be looked for"
+
 _Key: TypeAlias = tuple[str, str]
 _Result: TypeAlias = Verdict | tuple[str, ...] | None
 
@@ -84,6 +86,23 @@ def verify(runner: Runner, trial: Trial) -> Proof:
     proof says so.
     """
     return _Proving(runner, trial).proof()
+
+
+def clear(runner: Runner, holder: Holder, is_gone: Callable[[Holder], bool]) -> Proof:
+    """Remove what verifies of the holder's manifest left that ran on this machine, and ask nothing."""
+    outcome = runner.run_all([Flow("look", temporary.left_over((), holder, is_gone))])["look"]
+    if outcome.error is not None:
+        return Proof((), (Trouble(_UNSEEN, outcome.error),))
+    removed, troubles = _removed(runner, outcome.value())
+    return Proof((), troubles, removed)
+
+
+def _removed(runner: Runner, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Trouble, ...]]:
+    """Remove temporary indices: those that are gone now, and what went wrong with others."""
+    outcomes = runner.run_all(Flow(name, temporary.remove(name), to_the_end=True) for name in names)
+    failed = {name: one.error for name, one in outcomes.items() if one.error is not None}
+    troubles = (Trouble(f"the index {name} can not be removed", error) for name, error in failed.items())
+    return tuple(name for name in names if name not in failed), tuple(troubles)
 
 
 @dataclass
@@ -103,15 +122,11 @@ class _Proving:
         loads: list[Flow[_Key, _Result]] = [Flow(("load", one.name), self._load(one)) for one in self._sets(needed)]
         plain = self._flows(query for query in self.trial.queries if not _set(query))
         self.runner.drive([*loads, *plain], self._done)
-        own = list(self.indices.values())
-        ends = [Flow(name, temporary.remove(name), to_the_end=True) for name in (*own, *self.left)]
-        outcomes = self.runner.run_all(ends) if ends else {}
-        failed = {name: one.error for name, one in outcomes.items() if one.error is not None}
-        self.troubles += [Trouble(f"the index {name} can not be removed", error) for name, error in failed.items()]
+        removed, troubles = _removed(self.runner, [*self.indices.values(), *self.left])
         return Proof(
             tuple(self.verdicts.get(one.name) or Verdict(one, False, reason="not asked") for one in self.trial.queries),
-            tuple(self.troubles),
-            tuple(name for name in self.left if name not in failed),
+            (*self.troubles, *troubles),
+            tuple(name for name in self.left if name in removed),
         )
 
     def _sets(self, names: Iterable[str]) -> list[Documents]:
@@ -140,7 +155,7 @@ class _Proving:
             found = outcome.value()
             self.left = found if isinstance(found, tuple) else ()
         elif not isinstance(outcome.error, Stopped):
-            self.troubles.append(Trouble("what earlier verifies left can not be looked for", outcome.error))
+            self.troubles.append(Trouble(_UNSEEN, outcome.error))
 
     def _loaded(self, name: str, outcome: Outcome[_Result]) -> Iterator[Flow[_Key, _Result]]:
         queries = [query for query in self.trial.queries if _set(query) == name]

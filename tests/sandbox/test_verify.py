@@ -165,6 +165,17 @@ def test_what_a_kill_left_goes_with_the_next_verify(bed: Bed, path: Path) -> Non
     assert temporary(bed) == ["reconciler-verify-one-000000000001", "reconciler-verify-one-000000000002"]
 
 
+def test_what_a_kill_left_goes_with_a_destroy(bed: Bed, path: Path) -> None:
+    verify = searching(bed, path)
+    verify.send(signal.SIGKILL)
+    verify.end()
+    assert len(temporary(bed)) == 1
+    lifecycle.mend(bed.name)
+    destroyed = run(bed, "destroy", path, "--yes")
+    assert destroyed.code == 0, destroyed.all
+    assert temporary(bed) == []
+
+
 def test_two_at_once_do_not_disturb_each_other(bed: Bed, path: Path) -> None:
     slow = searching(bed, path)
     lifecycle.mend(bed.name)

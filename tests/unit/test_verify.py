@@ -23,7 +23,7 @@ from reconciler.plan.known import Attributes
 from reconciler.redaction import Redaction
 from reconciler.render.junit import junit
 from reconciler.runner import Runner, WriteRefused
-from reconciler.verify import Proof, Trial, Verdict, proving, verify
+from reconciler.verify import Proof, Trial, Verdict, clear, proving, verify
 from reconciler.verify.judge import excerpt, judge
 from tests.support.bench import templated
 from tests.support.exchange import Fault, Faults, Killed, WorldExchange, always, at, nothing
@@ -213,6 +213,19 @@ def test_only_what_is_ours_for_certain_is_removed() -> None:
         "reconciler-verify-chain-not-of-ours",
         "reconciler-verify-chain-two-0000000000a7",
     ]
+
+
+def test_clearing_takes_what_this_machine_left_and_nothing_else() -> None:
+    world = World()
+    left(world, "reconciler-verify-chain-0000000000a1", replace(HOLDER, machine="there"), 9000)
+    left(world, "reconciler-verify-chain-0000000000a2", replace(HOLDER, process=9), 5)
+    exchange = WorldExchange(world)
+    proof = clear(Runner(exchange, guard=proving), HOLDER, lambda holder: holder.process == 9)
+    assert (proof.removed, proof.succeeded) == (("reconciler-verify-chain-0000000000a2",), True)
+    assert list(world.domain.indices.named) == ["reconciler-verify-chain-0000000000a1"]
+    refused = WorldExchange(world, faults=always(Fault.FORBIDDEN, lambda one: True))
+    proof = clear(Runner(refused, guard=proving), HOLDER, lambda holder: True)
+    assert [trouble.what for trouble in proof.troubles] == ["what earlier verifies left can not be looked for"]
 
 
 def test_an_age_that_is_not_told_proves_nothing() -> None:
