@@ -29,7 +29,7 @@ class Indices:
         """Whether a request to this path is about indices."""
         return path == "/_aliases" or not path.startswith("/_")
 
-    def answer(self, method: str, path: str, body: Any, now: float) -> Doc:
+    def answer(self, method: str, path: str, body: Any, now: float = 0.0) -> Doc:
         """The answer to one request about indices."""
         names, _, part = unquote(path.removeprefix("/")).partition("/")
         if (method, path) == ("POST", "/_aliases"):
