@@ -12,7 +12,7 @@ from reconciler.execute import Report
 from tests.support.account import CALLER
 from tests.support.bench import Bench, Sections, actions, outcome
 from tests.support.campaign import moments, worlds_each
-from tests.support.chains import SECRETS, action, beside_a_chain, manifests, trust, worlds
+from tests.support.chains import SECRETS, action, beside_a_chain, manifests, small_manifests, trust, worlds
 from tests.support.compare import same
 from tests.support.exchange import Fault, Killed, at
 from tests.support.world import World
@@ -42,10 +42,10 @@ class End:
     requests: int
 
 
-def undisturbed(world: World, sections: Sections) -> End:
+def undisturbed(world: World, sections: Sections, seed: int | None = None) -> End:
     other = world.copy()
     bench = Bench(other, secrets=SECRETS)
-    same(list(outcome(bench.apply(sections))), [])
+    same(list(outcome(bench.apply(sections, seed=seed))), [])
     return End(other.state(), other.rows("chain"), dict(other.made), bench.exchange.ended)
 
 
@@ -81,6 +81,19 @@ def test_killed_at_any_request_of_an_apply(world: World, sections: Sections, dat
     for number, fault in moments(data, boundaries(end)):
         other = world.copy()
         killed(other, sections, number, fault, seed)
+        finishes(other, sections, end)
+
+
+@worlds_each(30)
+@given(worlds(), st.none() | small_manifests(), small_manifests(), seeds)
+def test_killed_at_every_request(world: World, first: Sections | None, sections: Sections, seed: int) -> None:
+    """All moments of a small apply, of a first one and of one that changes what another made."""
+    if first is not None:
+        same(list(outcome(Bench(world, secrets=SECRETS).apply(first))), [])
+    end = undisturbed(world, sections, seed)
+    for number, fault in boundaries(end):
+        other = world.copy()
+        assert killed(other, sections, number, fault, seed), (number, fault)
         finishes(other, sections, end)
 
 

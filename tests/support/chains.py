@@ -1,5 +1,6 @@
 """Generated manifests (chains from IAM role to model) and generated worlds with others' objects in them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -336,6 +337,27 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
         )
     )
     return sections
+
+
+@st.composite
+def small_manifests(draw: st.DrawFn) -> Sections:
+    """A manifest of up to three objects of one chain, and those that they refer to or can not be made without."""
+    whole = draw(manifests(most=1))
+    every = [(kind, name) for kind, objects in whole.items() for name in objects]
+    wanted = draw(st.lists(st.sampled_from(every), min_size=1, max_size=3, unique=True))
+    for kind, name in wanted:  # which grows meanwhile
+        text = json.dumps(whole[kind][name])
+        needed = [one for one in every if f"${{{one[0]}.{one[1]}." in text]
+        if kind == "connectors":  # its endpoint is to be trusted, and who signs for it let in
+            needed += [one for one in every if one[0] == "cluster_settings" or one[1] == "ml_full_access"]
+        if kind in ("role_mappings", "internal_users"):
+            needed += [one for one in every if one[0] == "security_roles"]
+        wanted += [one for one in needed if one not in wanted]
+    return {
+        kind: {name: fields for name, fields in objects.items() if (kind, name) in wanted}
+        for kind, objects in whole.items()
+        if any(kind == one for one, _ in wanted)
+    }
 
 
 def _foreign_mapping(lists: Mapping[str, Sequence[str]], described: bool) -> Doc:
