@@ -95,6 +95,7 @@ def main(chains: int, repeat: int, first: bool, told: Callable[[str], None]) -> 
         "wall": round(statistics.median(ours for ours, _ in turns), 2),
         "bare": round(statistics.median(bare for _, bare in turns), 2),
         "ratio": round(statistics.median(ours / bare for ours, bare in turns), 3),
+        "pairs": [[round(ours, 2), round(bare, 2)] for ours, bare in turns],
         "applies": max(applies),
         "at_once": {"aws": best.aws, "ml": best.ml, "mappings": best.batch},
         "tried": [{"aws": one.aws, "ml": one.ml, "mappings": one.batch, "seconds": one.seconds} for one in tried],
