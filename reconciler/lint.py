@@ -7,7 +7,7 @@ from reconciler.canonical import policy
 from reconciler.errors import Position, Problem
 from reconciler.manifest.templates import Value, replaced
 from reconciler.model.change import Path
-from reconciler.model.kind import Fault, Kind
+from reconciler.model.kind import Fault, Kind, Place
 from reconciler.model.objects import Address, Desired
 from reconciler.model.schema import Rule
 
@@ -19,13 +19,15 @@ _LITERAL = ("a credential stands in the manifest as it is", "declare it under `s
 _TRUST = (4096, "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised")
 
 
-def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], locate: Locate) -> list[Problem]:
-    """Everything wrong with the objects, each at its place. `locate` gives the place of a value."""
+def problems(
+    desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], place: Place, locate: Locate
+) -> list[Problem]:
+    """Everything wrong with the objects at a place, as far as the target tells it. `locate` says where values stand."""
     found = []
     for address, one in desired.items():
         kind = kinds[address.kind]
         written = (Fault("literal-secret", path, *_LITERAL) for path in _literals(kind, one.fields))
-        faults = [*_policies(kind.schema.rule, one.fields, ()), *written, *kind.check(one.fields)]
+        faults = [*_policies(kind.schema.rule, one.fields, ()), *written, *kind.check(one.fields, place)]
         found += [
             Problem(fault.code, fault.message, locate(address, fault.path), _named(address, fault.path), fault.hint)
             for fault in faults

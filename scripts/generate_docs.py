@@ -440,7 +440,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         "no read-only "
         f"permission for it. A manifest with {secured} needs it for `plan` already.",
         "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML "
-        "Commons, "
+        "Commons but those of agents, "
         "`ml_full_access` all of them, `all_access` everything in this page.",
         "## The caller, in IAM",
         "Who runs the reconciler: a person, or CI. Actions that begin with `es:` count on the domain, "

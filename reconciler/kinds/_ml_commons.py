@@ -1,7 +1,8 @@
 """What the kinds of ML Commons have in common: found by a search, known by an id the service makes."""
 
+import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from reconciler.canonical.json import Json
 from reconciler.kinds._settings import READ, effective
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
-from reconciler.model.kind import Kind, Made, Place, Reading, Work
+from reconciler.model.kind import Fault, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
 from reconciler.model.request import Answer, Repeat, Request, Service
 from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
@@ -18,10 +19,12 @@ ROOT = "/_plugins/_ml"
 _PAGE = 10_000
 _AT_ONCE = 2_000
 _NOT_SHOWN = frozenset({"400", "403"})
+_SIGNS = ". , ! ? ( ) : @ - _ ' / \""
+_OTHER_SIGNS = re.compile(r"""[^\w \t\n\x0b\f\r.,!?():@\-'/"]""")
 
 
 class MlKind(Kind):
-    """Connectors, model groups, models: one search finds them all by name or id.
+    """Connectors, model groups, models, agents: one search finds them all by name or id.
 
     A search leaves out what the caller may not see, so an id that it does not show is asked for by itself.
     """
@@ -32,15 +35,21 @@ class MlKind(Kind):
 
     collection: ClassVar[str]
 
-    hiding: ClassVar[str]
-    """The setting with which the service hides objects from those who may not use them."""
+    hiding: ClassVar[str] = ""
+    """The setting with which the service hides objects from those who may not use them, "" where it has none."""
+
+    plain: ClassVar[tuple[str, ...]] = ("name", "description")
+    """The fields that have to be free of most signs."""
+
+    unused: ClassVar[str] = ""
+    """The reason of the 404 that a search ends in where none was ever made, "" where it finds nothing instead."""
 
     @abstractmethod
     def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
         """The manifest's fields of what the service says of an object."""
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
-        settings = () if place.sees_all else (READ,)
+        settings = (READ,) if self.hiding and not place.sees_all else ()
         answers = yield from call_all((*settings, *self._searches(sought)))
         hidden = _hidden(self.hiding, answers[0]) if settings else ""
         lives = {live.id: live for answer in answers[len(settings) :] for live in self._hits(answer)}
@@ -52,11 +61,24 @@ class MlKind(Kind):
         return Reading((*lives.values(), *found), unreadable, hidden)
 
     def everything(self, place: Place) -> Steps[Reading]:
-        settings = () if place.sees_all else (READ,)
-        body: Json = {"query": {"match_all": {}}, "size": _PAGE}
-        search = Request(Service.OPENSEARCH, f"GET {ROOT}/{self.collection}/_search", body=body)
-        *refused, found = yield from call_all((*settings, search))
+        settings = (READ,) if self.hiding and not place.sees_all else ()
+        *refused, found = yield from call_all((*settings, self._searching({"match_all": {}})))
         return Reading(tuple(self._hits(found)), hidden=_hidden(self.hiding, refused[0]) if refused else "")
+
+    def unfit(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
+        """Signs in names and descriptions that the service takes no more. What is there already may keep them.
+
+        https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/create-connector/
+        """
+        for name in self.plain if place.since(3, 1) else ():
+            text = fields.get(name)
+            if not isinstance(text, str):
+                continue
+            if name == "name" and not text.strip():
+                yield Fault("wrong-value", (name,), "the service takes no blank names", "give it one")
+            if others := sorted(set(_OTHER_SIGNS.findall(text))):
+                message = f"since OpenSearch 3.1 there may be no {' '.join(others)} in it"
+                yield Fault("wrong-value", (name,), message, f"use letters, digits, white space and {_SIGNS}")
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         if not sought.id:
@@ -157,8 +179,11 @@ class MlKind(Kind):
         names = sorted({one.name for one in sought})
         ids = sorted({one.id for one in sought if one.id})
         either: list[Json] = [{"terms": {"name.keyword": names}}, {"ids": {"values": ids}}]
-        body: Json = {"query": {"bool": {"should": either}}, "size": _PAGE}
-        return Request(Service.OPENSEARCH, f"GET {ROOT}/{self.collection}/_search", body=body)
+        return self._searching({"bool": {"should": either}})
+
+    def _searching(self, query: Json) -> Request:
+        operation, body = f"GET {ROOT}/{self.collection}/_search", {"query": query, "size": _PAGE}
+        return Request(Service.OPENSEARCH, operation, body=body, expect=frozenset({"404"} if self.unused else ()))
 
     def _get(self, one: str) -> Request:
         return Request(
@@ -170,6 +195,10 @@ class MlKind(Kind):
 
     def _hits(self, answer: Answer) -> list[Live]:
         """What a search found. An answer that is, or may be, a part of it only is an error."""
+        if answer.missing:
+            if self.unused in answer.reason:
+                return []
+            raise Failed("bad-answer", f"the search of {self.collection} answered: {answer.reason}")
         body = answer.body if isinstance(answer.body, Mapping) else {}
         hits = body.get("hits")
         listed = hits.get("hits") if isinstance(hits, Mapping) else None

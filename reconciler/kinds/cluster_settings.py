@@ -66,7 +66,7 @@ class ClusterSettings(Kind):
                 values[name] = _as_before(work, name)
         yield from _put(values)
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """Patterns the service would take and never match with."""
         for name, value in fields.items():
             for index, pattern in enumerate(entries(value) if name.endswith("_regex") else ()):

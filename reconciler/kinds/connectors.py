@@ -107,7 +107,7 @@ class Connectors(MlKind):
                 raise
             yield from self.remove(work)
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """Placeholders that nothing fills: keys of the credential, and of the parameters where a URL needs them."""
         credential, parameters = fields.get("credential"), fields.get("parameters")
         keys = list(credential) if isinstance(credential, Mapping) else []

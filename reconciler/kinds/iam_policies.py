@@ -127,7 +127,7 @@ class IamPolicies(Kind):
         """Names that differ only by case are the same to IAM."""
         return name.casefold()
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """The quota of a document, in characters without white space."""
         document = fields.get("policy_document")
         size = policy.size(document) if document is not None and is_known(document) else 0

@@ -190,7 +190,7 @@ class IamRoles(Kind):
         """Names that differ only by case are the same to IAM."""
         return name.casefold()
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """The quota of all inline policies together, in characters without white space."""
         documents = map_of(fields.get("inline_policies")).values()
         size = sum(policy.size(document) for document in documents if is_known(document))

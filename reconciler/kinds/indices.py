@@ -121,7 +121,7 @@ class Indices(Kind):
         if found.lives:
             yield from call(Request(Service.OPENSEARCH, "DELETE /{index}", _named(work.name), expect=_GONE))
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """The rules for names."""
         name = fields.get("name")
         if isinstance(name, str) and (why := _wrong(name)):

@@ -48,6 +48,7 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "connectors": _connector_drifts,
                 "model_groups": _group_drifts,
                 "models": _model_drifts,
+                "agents": _agent_drifts,
             }[kind]
             for field, act in one(world, name, fields):
                 yield f"{kind}.{name}", field, act
@@ -232,6 +233,17 @@ def _model_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterato
         yield "rate_limiter", lambda: model["rate_limiter"].update(limit="99")
 
 
+def _agent_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    agent = _named(world.domain.agents.documents, name)
+    yield "tools", lambda: agent.update(tools=[*agent.get("tools", ()), {"type": "Theirs"}])
+    for key in fields.keys() & {"description", "app_type"}:
+        yield key, partial(agent.update, {key: "theirs"})
+    for key in fields.get("parameters", ()):
+        yield "parameters", partial(agent["parameters"].update, {key: "theirs"})
+    if "memory" in fields:
+        yield "memory", lambda: agent["memory"].update(type="theirs")
+
+
 def _named(documents: Mapping[str, Doc], name: str) -> Doc:
     return next(document for document in documents.values() if document["name"] == name)
 
@@ -250,7 +262,7 @@ def test_a_change_behind_our_back_is_named_and_repaired(world: World, sections: 
         assert (field, others) == ("backend_roles", set())
     else:
         # What refers to an object that is made anew follows it.
-        assert (set(change.changed_fields), others - {"models"}) == ({field}, set())
+        assert (set(change.changed_fields), others - {"models", "agents"}) == ({field}, set())
         assert change.action in (Action.UPDATE, Action.REPLACE)
     before = world.copy()
     same(outcome(bench.apply(sections)), [])

@@ -14,7 +14,8 @@ from reconciler.canonical.json import Json
 from reconciler.kinds._iam import MARK
 from reconciler.model.request import Answer, Request, Service
 from tests.support.account import Account
-from tests.support.domain import Delays, Domain
+from tests.support.collection import Delays
+from tests.support.domain import Domain
 from tests.support.index import Index
 from tests.support.indices import shown
 from tests.support.refusal import Doc, Refused
@@ -25,6 +26,7 @@ _MAKES: Mapping[str, str] = {
     "POST /_plugins/_ml/connectors/_create": "connectors",
     "POST /_plugins/_ml/model_groups/_register": "model_groups",
     "POST /_plugins/_ml/models/_register": "models",
+    "POST /_plugins/_ml/agents/_register": "agents",
 }
 
 
@@ -195,12 +197,15 @@ def _collections(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "connectors": domain.connectors.documents,
         "model_groups": domain.groups.documents,
         "models": domain.models.documents,
+        "agents": domain.agents.documents,
     }
 
 
 def _stated(document: Doc) -> Doc:
     """A document with what it is silent about said, so that the same is said the same way; its name comes first."""
     defaults: Doc = {"name": document["name"], "description": ""}
+    if "type" in document:
+        defaults["app_type"] = ""
     if "model_state" in document:
         state = document["model_state"]
         defaults |= {"is_enabled": True, "state": "UNDEPLOYED" if state == "REGISTERED" else state}

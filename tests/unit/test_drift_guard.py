@@ -77,6 +77,7 @@ FIELDS: Mapping[str, dict[str, Any]] = {
     "ingest_pipelines": {"description": "new"},
     "index_templates": {"index_patterns": ["x-*"]},
     "indices": {"settings": {"number_of_replicas": 2}},
+    "agents": {"name": "x", "type": "flow", "description": "new"},
 }
 LIVE: Mapping[str, dict[str, Any]] = {
     "iam_roles": {
