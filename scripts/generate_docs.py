@@ -237,6 +237,11 @@ def _replacement(kind: Kind) -> str:
             "Where the table says *replaced*, a new one is made, what uses it is pointed at it, and the old "
             "one is removed."
         )
+    if schema.create_only == {schema.name_field}:
+        return (
+            "Where the table says *replaced*, a new one is made under the new name, what uses it is pointed at it, "
+            "and the old one is removed."
+        )
     if schema.create_only:
         return (
             "Where the table says *replaced*, the old one is deleted and a new one is made, for both would "

@@ -104,7 +104,7 @@ class _Execution:
         self._at_work: Counter[str] = Counter()
         self._made: dict[Address, Made] = {}
         # A role that was just made or changed may take a while to be assumable; one that stood before does not.
-        self._patience = _NEW_ROLE if any(self._kind(change).marks for change in plan.pending) else FAIL_FAST
+        self._patience = _NEW_ROLE if any(self._kind(change).settles for change in plan.pending) else FAIL_FAST
 
     def run(self) -> Report:
         self._runner.drive(self._ready(phase for phase, unmet in self._unmet.items() if not unmet), self._done)

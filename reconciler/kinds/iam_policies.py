@@ -10,7 +10,8 @@ from typing import ClassVar
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.canonical.policy.document import decode
-from reconciler.kinds._iam import GONE, MARK, body_of, items, map_of, pages, retagged, tags_of, text_of, told
+from reconciler.kinds._aws import MARK, body_of, map_of, retagged, tags_of, told
+from reconciler.kinds._iam import GONE, items, pages, text_of
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
@@ -95,7 +96,8 @@ class IamPolicies(Kind):
         live, arn = work.live, work.live.attributes["arn"]
         if "policy_document" in work.changed:
             yield from _new_version(work.name, arn, work.fields["policy_document"])
-        yield from call_all(retagged(work, "Policy", "PolicyArn", arn))
+        tagging = Request(Service.IAM, "TagPolicy", {"PolicyArn": arn})
+        yield from call_all(retagged(work, self.schema.rule.at(["tags"]).names, tagging, "UntagPolicy"))
         return Made(live.id, live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:

@@ -53,6 +53,9 @@ def beside_a_chain(model: str) -> Sections:
                 "tags": {"team": "x"},
             }
         },
+        "secretsmanager_secrets": {
+            "kept": {"description": "a secret", "secret_string": "plain", "tags": {"team": "x"}}
+        },
         "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
         "tenants": {"room": {"description": "a tenant"}},
         "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
@@ -122,6 +125,19 @@ def _policies(number: int) -> Fields:
     }
     policy: Fields = st.fixed_dictionaries(stated, optional={"tags": tags})
     return st.fixed_dictionaries({f"asking{number}": policy})
+
+
+def _managed_secrets(number: int) -> Fields:
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "name": st.sampled_from([f"chain/key{number}", f"Key_{number}"]),
+        "description": words,
+        "kms_key_id": st.sampled_from(["alias/own", "alias/aws/secretsmanager"]),
+        "recovery_window_in_days": st.sampled_from([0, 7]),
+        "tags": st.dictionaries(st.sampled_from(["team", "Stage"]), st.sampled_from(["x", "y"])),
+    }
+    # A value that is not stated any more is left as it is, so that it is stated always.
+    value = {"secret_string": st.sampled_from(["${secret.key}", '{"key": "${secret.key}"}'])}
+    return st.fixed_dictionaries({f"key{number}": st.fixed_dictionaries(value, optional=optional)})
 
 
 def _settings(number: int) -> Fields:
@@ -256,9 +272,10 @@ def _users(number: int) -> Fields:
 
 
 def _connectors(number: int) -> Fields:
+    role, secret = f"${{iam_roles.invoke{number}.arn}}", f"${{secretsmanager_secrets.key{number}.arn}}"
     sigv4 = {
         "protocol": st.just("aws_sigv4"),
-        "credential": st.just({"roleArn": f"${{iam_roles.invoke{number}.arn}}"}),
+        "credential": st.sampled_from([{"roleArn": role}, {"roleArn": role, "secretArn": secret}]),
         "actions": st.just([action(number)]),
     }
     http = {
@@ -340,6 +357,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
     for number in chains:
         for kind, strategy in (
             ("iam_policies", _policies(number)),
+            ("secretsmanager_secrets", _managed_secrets(number)),
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
             ("action_groups", _action_groups(number)),

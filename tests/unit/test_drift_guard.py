@@ -77,6 +77,7 @@ FIELDS: Mapping[str, dict[str, Any]] = {
     "ingest_pipelines": {"description": "new"},
     "index_templates": {"index_patterns": ["x-*"]},
     "indices": {"settings": {"number_of_replicas": 2}},
+    "secretsmanager_secrets": {"name": "x", "description": "new", "secret_string": "s"},
     "agents": {"name": "x", "type": "flow", "description": "new"},
 }
 LIVE: Mapping[str, dict[str, Any]] = {
@@ -85,6 +86,7 @@ LIVE: Mapping[str, dict[str, Any]] = {
         "managed_policy_arns": [ROLE], "tags": {},
     },
     "connectors": {},
+    "secretsmanager_secrets": {"description": "", "kms_key_id": "alias/aws/secretsmanager", "tags": {}},
     "models": {"model_state": "UNDEPLOYED"},
 }  # fmt: skip
 

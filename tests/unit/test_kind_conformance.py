@@ -69,7 +69,7 @@ def test_objects_of_a_kind_have_one_way_to_be_told_apart(kind: Kind) -> None:
 def test_grants_are_declared(kind: Kind) -> None:
     for grants in (kind.to_read, kind.to_write):
         assert grants.iam
-        assert all(action.partition(":")[0] in ("iam", "sts", "es") for action in grants.iam)
+        assert all(action.partition(":")[0] in ("iam", "sts", "es", "secretsmanager") for action in grants.iam)
         assert grants.opensearch or grants.security_rest or not any(action.startswith("es:") for action in grants.iam)
     assert len(set(kind.to_write.iam)) == len(kind.to_write.iam)
 
