@@ -59,6 +59,13 @@ EXITS: Mapping[str, Mapping[int, str]] = {
 SAVED_PLAN = "schemas/formats/saved-plan.schema.json"
 """The published form of saved plans."""
 
+_ONLY: Mapping[str, str] = {
+    "managed": "On Amazon OpenSearch Service only.",
+    "self-managed": "Not on Amazon OpenSearch Service.",
+    "start": "Refused: nodes take it from `opensearch.yml`.",
+}
+"""What is said of fields that can not be set everywhere."""
+
 _WIDTH = 100
 _ACCOUNT = Place("us-east-1", "123456789012", domain="search-demo")
 _SIGNED = "connectors"
@@ -286,7 +293,8 @@ def _required(rule: Rule) -> Sequence[Json]:
 
 
 def _said(rule: Rule) -> str:
-    return str(rule.schema.get("description", ""))
+    said = str(rule.schema.get("description", ""))
+    return f"{said} {_ONLY[rule.only]}" if rule.only else said
 
 
 def _grants(grants: Grants) -> tuple[str, str]:

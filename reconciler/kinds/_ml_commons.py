@@ -1,5 +1,7 @@
 """What the kinds of ML Commons have in common: found by a search, known by an id the service makes."""
 
+import hashlib
+import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +14,7 @@ from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
-from reconciler.model.request import Answer, Repeat, Request, Service
+from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
 
 ROOT = "/_plugins/_ml"
@@ -144,6 +146,7 @@ class MlKind(Kind):
 
     def post(
         self,
+        work: Work,
         path: str,
         body: Mapping[str, Value],
         key: str,
@@ -151,16 +154,25 @@ class MlKind(Kind):
         query: Mapping[str, str] = {},
         identity: str | None = None,
     ) -> Steps[Made]:
-        """Make an object and return its id, which the answer has under `key`."""
+        """Make an object and return its id, which the answer has under `key`.
+
+        Since 3.9 the id may be ours. It is the same whenever the same is to be made, so that nothing is made twice.
+        """
+        chosen = _chosen(work) if work.place.since(3, 9) else ""
         request = Request(
             Service.OPENSEARCH,
             f"POST {ROOT}/{self.collection}/{path}",
             query=query,
-            body=body,
+            body={**body, key: chosen} if chosen else body,
             identity=identity,
-            repeat=Repeat.LOOK_FIRST,
+            expect=frozenset({"409"} if chosen else ()),
+            repeat=Repeat.SAFE if chosen else Repeat.LOOK_FIRST,
         )
         answer = yield from call(request)
+        if not answer.ok:
+            if chosen not in answer.reason:
+                raise ServiceFailure(request, answer, answer.reason)
+            return Made(chosen, {"id": chosen})  # by an earlier attempt, whose answer was lost
         made = answer.body.get(key) if isinstance(answer.body, Mapping) else None
         if not isinstance(made, str):
             raise Failed("bad-answer", f"{request.label} answered without {key}")
@@ -225,6 +237,17 @@ class MlKind(Kind):
 
     def _live(self, one: str, source: Mapping[str, Json]) -> Live:
         return Live(str(source.get("name", "")), one, self.fields(source), {"id": one})
+
+
+def _chosen(work: Work) -> str:
+    """An id of our own: by the ledger, the address, and the object that it comes after.
+
+    The service takes letters, digits, hyphens and underscores, and begins with neither of the last two.
+    """
+    after = work.row.id if work.row is not None else ""
+    seed = json.dumps([work.mark, str(work.address), work.name, after])
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", work.name).strip("-")[:64].lower()
+    return f"{readable or work.address.kind}-{hashlib.sha256(seed.encode()).hexdigest()[:12]}"
 
 
 def assumed(role_arn: str) -> Steps[bool]:

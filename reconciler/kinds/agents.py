@@ -43,7 +43,7 @@ class Agents(MlKind):
         return picked(source, *_FIELDS)
 
     def create(self, work: Work) -> Steps[Made]:
-        return (yield from self.post("_register", {**sent(work, *_FIELDS), "name": work.name}, "agent_id"))
+        return (yield from self.post(work, "_register", {**sent(work, *_FIELDS), "name": work.name}, "agent_id"))
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None

@@ -26,6 +26,7 @@ class Place:
     endpoint: str = ""
     managed: bool = False  # Amazon OpenSearch Service rather than a cluster of one's own
     version: str = ""  # of OpenSearch, as it says itself; "" while it was not asked
+    signs: bool = False  # requests to the domain are signed as the AWS caller, not sent with a name and a password
     sees_all: bool = True  # nobody's objects are hidden from the caller
 
     @property
@@ -34,6 +35,11 @@ class Place:
         if not (self.region and self.account_id and self.domain):
             return ""
         return f"arn:{self.partition}:es:{self.region}:{self.account_id}:domain/{self.domain}"
+
+    @property
+    def self_managed(self) -> bool:
+        """Whether it is a cluster of one's own, as far as its address tells."""
+        return bool(self.endpoint) and not self.managed
 
     def since(self, major: int, minor: int) -> bool:
         """Whether OpenSearch is known to be of this version or a later one."""
@@ -303,8 +309,8 @@ class Kind(ABC):
         """
         return ""
 
-    def refused(self, changes: Iterable[FieldChange]) -> Iterable[Fault]:
-        """Which differences no update can make, where a new object must not take the place of the one that is there.
+    def refused(self, changes: Iterable[FieldChange], live: Live) -> Iterable[Fault]:
+        """Which differences no update can make, where a new object must not take the place of `live`, which is there.
 
         The plan stops at them; `path` is the difference's.
         """

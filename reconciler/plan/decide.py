@@ -147,7 +147,7 @@ class _Decision:
             self._attributes.learn(address, live.attributes)
         action = _action(owned, found or strays, why)
         self._check_fitness(kind, desired, action, found)
-        refused = list(kind.refused(found))
+        refused = list(kind.refused(found, live))
         for fault in refused:
             self._complain(fault.code, desired, f"{dotted(fault.path)}: {fault.message}", fault.hint)
         if action is Action.REPLACE and not refused:

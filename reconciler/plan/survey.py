@@ -294,6 +294,7 @@ def stated_place(target: Target) -> Place:
         domain=(opensearch and opensearch.domain) or "",
         endpoint=(opensearch and opensearch.endpoint) or "",
         managed=opensearch is not None and _is_managed(opensearch),
+        signs=opensearch is not None and isinstance(opensearch.auth, SigV4Auth),
     )
 
 

@@ -33,7 +33,8 @@ class Agents:
                 raise Refused(404, "no such index [.plugins-ml-agent]")
             return searching.found(self.kept.searched(now), body)
         if method == "POST" and one == "_register":
-            return {"agent_id": self.kept.add(_agent(body))}
+            chosen = body.get("agent_id") if tuple(version) >= (3, 9) else None
+            return {"agent_id": self.kept.add(_agent(body), chosen)}
         if method == "PUT" and tuple(version) < (3, 1):
             raise Refused(405, "Incorrect HTTP method for uri and method [PUT], allowed: [DELETE, GET]")
         if one not in self.documents:

@@ -423,12 +423,12 @@ def _foreign_mapping(lists: Mapping[str, Sequence[str]], described: bool) -> Doc
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A world, of one of two versions, that others use too.
+    """A world, of one of three versions, that others use too.
 
     They have roles, members, trusted endpoints, settings, connectors, groups and models of theirs.
     """
     world = World(page=draw(st.sampled_from([1, 2, 100])), deploy=draw(st.sampled_from([0.0, 1.0])))
-    world.domain.version = draw(st.sampled_from(["2.19.4", "3.4.0"]))
+    world.domain.version = draw(st.sampled_from(["2.19.4", "3.4.0", "3.9.0"]))
     for name in draw(st.lists(st.sampled_from(["theirs", "Invoke"]), unique=True)):
         about = {"RoleName": name, "AssumeRolePolicyDocument": '{"Version": "2012-10-17", "Statement": []}'}
         world.account.answer("CreateRole", about, 0.0)

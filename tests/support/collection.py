@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.support.refusal import Doc
+from tests.support.refusal import Doc, Refused
 
 
 @dataclass
@@ -26,11 +26,13 @@ class Collection:
         self._names: defaultdict[str, list[str]] = defaultdict(list)
         self._made = 0
 
-    def add(self, document: Doc) -> str:
-        """Keep a new document under an id of its own."""
+    def add(self, document: Doc, chosen: str | None = None) -> str:
+        """Keep a new document under an id of its own, or under the one that was chosen for it."""
+        if chosen is not None and chosen in self.documents:
+            raise Refused(409, f"{self._prefix}id '{chosen}' already exists")
         self.used = True
         self._made += 1
-        one = f"{self._prefix}{self._made:04d}"
+        one = chosen or f"{self._prefix}{self._made:04d}"
         self.documents[one] = document
         self._names[document["name"]].append(one)
         return one

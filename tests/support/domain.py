@@ -168,6 +168,10 @@ class Domain:
         act = {"PUT": self._update, "DELETE": self._delete}[method]
         return act(family, one, body, now)
 
+    def _chosen(self, body: Doc, key: str) -> str | None:
+        """The id that who makes an object wants it to have; older domains do not look at it."""
+        return body.get(key) if self._number >= (3, 9) else None
+
     @property
     def _number(self) -> tuple[int, ...]:
         return tuple(int(part) for part in self.version.split("."))
@@ -218,7 +222,7 @@ class Domain:
             raise Refused(400, "Connector credential is null or empty list")
         connector = {"parameters": {}, **self._owned("connector"), **_connector(body)}
         self._check(connector)
-        return self.connectors.add(connector)
+        return self.connectors.add(connector, self._chosen(body, "connector_id"))
 
     def _update_connector(self, one: str, body: Doc, now: float) -> None:
         before, changes = self.connectors.documents[one], _connector(body)
@@ -247,7 +251,8 @@ class Domain:
 
     def _register_group(self, body: Doc) -> str:
         self._unused_name(body["name"], "")
-        return self.groups.add({"access": "public", **self._owned("model"), **_group(body)})
+        group = {"access": "public", **self._owned("model"), **_group(body)}
+        return self.groups.add(group, self._chosen(body, "model_group_id"))
 
     def _update_group(self, one: str, body: Doc, now: float) -> None:
         if "name" in body:
@@ -271,7 +276,7 @@ class Domain:
             raise Refused(500, f"Model Group Response is empty for {group}")
         kept: Doc = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
         model = {**kept, "model_group_id": group, "algorithm": "REMOTE", "model_state": "REGISTERED"}
-        one = self.models.add(model)
+        one = self.models.add(model, self._chosen(body, "model_id"))
         if deploy:
             self._start(one, now)
         return {"task_id": f"task-{one}", "status": "CREATED", "model_id": one}

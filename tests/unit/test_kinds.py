@@ -40,7 +40,9 @@ from reconciler.model.steps import Call, Failed, NeverHappened, Pause, Reply, St
 CASES = Path(__file__).parent / "kinds"
 SCHEMAS = load_schemas(Path(__file__).parents[2] / "schemas")
 KINDS = load_kinds(SCHEMAS)
-PLACE = Place("us-east-1", "123456789012", "aws", "search-demo", "https://search-demo.example.com", True, "2.19.4")
+PLACE = Place(
+    "us-east-1", "123456789012", "aws", "search-demo", "https://search-demo.example.com", True, "2.19.4", True
+)
 MARK = "demo/ledger-1"
 
 Case = Mapping[str, Any]
@@ -121,6 +123,9 @@ def outcome(kind: Kind, case: Case) -> dict[str, Any]:
     found = differences(kind.schema, _versions(case, fields, live, row)) if live and do != "delete" else ()
     result: dict[str, Any] = {
         "differences": [told(change) for change in found],
+        "refused": [f"{one.code} {dotted(one.path)}: {one.message}" for one in kind.refused(found, live)]
+        if live
+        else [],
         "replace": replacement(kind.schema, found, fields) or (kind.remade(found, fields, place) if found else ""),
     }
     if do == "diff":
