@@ -19,6 +19,7 @@ from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFa
 from reconciler.model.schema import is_known
 from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
 
+_LANGUAGE = "2012-10-17"
 _LONGEST = 6_144
 _VERSIONS = 5
 """How many versions of a policy IAM keeps."""
@@ -130,8 +131,13 @@ class IamPolicies(Kind):
         return name.casefold()
 
     def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
-        """The quota of a document, in characters without white space."""
+        """The quota of a document, in characters without white space, and the language that IAM wants it in."""
         document = fields.get("policy_document")
+        if isinstance(document, Mapping) and document.get("Version") != _LANGUAGE:
+            hint = f"state Version: {_LANGUAGE}"
+            yield Fault(
+                "bad-policy", ("policy_document",), f"IAM takes no managed policy that is not of {_LANGUAGE}", hint
+            )
         size = policy.size(document) if document is not None and is_known(document) else 0
         if size > _LONGEST:
             message = f"the document has {size:,} characters"

@@ -322,7 +322,7 @@ statement = st.fixed_dictionaries(
 statements = st.one_of(statement, st.lists(statement, min_size=1, max_size=3).map(_told_apart))
 tags = st.dictionaries(st.sampled_from(["team", "Stage", "a b:c/d=e+f-g@h"]), st.sampled_from(["", "x", "ümlaut"]))
 documents = st.fixed_dictionaries(
-    {"Statement": statements}, optional={"Version": st.just("2012-10-17"), "Id": st.just("i")}
+    {"Version": st.just("2012-10-17"), "Statement": statements}, optional={"Id": st.just("i")}
 )
 
 
