@@ -2,9 +2,11 @@
 
 import pytest
 
+from reconciler import diagnosis
 from reconciler.manifest.load import BasicAuth, OpenSearchTarget, SigV4Auth, Target
 from reconciler.model.change import Action
 from reconciler.model.kind import Place
+from reconciler.model.request import Answer, Request, Service, ServiceFailure
 from reconciler.plan.plan import Plan
 from reconciler.plan.survey import stated_place
 from tests.support.bench import Bench, Sections, actions, outcome
@@ -55,6 +57,31 @@ def test_a_setting_that_the_domain_does_not_know_stops_the_plan() -> None:
     assert problems(plan) == [
         ("wrong-value", "plugins.ml_commons.mcp_connector_enabled: this domain has no such setting")
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [
+        (403, "User Doesn't have privilege to perform this operation on this model", "missing-grant"),
+        (403, "User doesn't have privilege to perform this operation on this model", "missing-grant"),
+        (400, "You don't have permission to update the connector, connector id: x", "missing-grant"),
+        (
+            400,
+            "Connector URL is not matching the trusted connector endpoint regex, URL is: https://x",
+            "untrusted-endpoint",
+        ),
+        (400, "Connector URL is not matching the trusted connector endpoint regex", "untrusted-endpoint"),
+        (
+            400,
+            "Validation Failed: 1: Model name can only contain letters, numbers, spaces, and basic punctuation",
+            "wrong-value",
+        ),
+    ],
+)
+def test_refusals_mean_the_same_in_the_words_of_both_versions(status: int, reason: str, code: str) -> None:
+    request = Request(Service.OPENSEARCH, "PUT /x")
+    failure = ServiceFailure(request, Answer(status, None, str(status), reason), reason)
+    assert [problem.code for problem in diagnosis.problems(failure, diagnosis.Scene())] == [code]
 
 
 @pytest.mark.parametrize(
