@@ -42,6 +42,7 @@ some = st.lists(words, max_size=3)
 names = st.text("abcXYZ0189 -_.*/~%ü", min_size=1, max_size=12).filter(
     lambda name: name == name.strip() and "~0" not in name and "~1" not in name
 )
+in_paths = names.filter(lambda name: "*" not in name and name not in (".", ".."))
 indices = st.fixed_dictionaries(
     {"index_patterns": st.lists(words, min_size=1, max_size=3), "allowed_actions": some},
     optional={"dls": st.sampled_from(["", '{ "term": { "a": "ü" } }']), "fls": some, "masked_fields": some},
@@ -349,8 +350,8 @@ OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "security_roles": objects(names, roles),
     # A short name is likely to be in the password, which the service refuses.
     "tenants": objects(names, tenants_of_dashboards),
-    "search_pipelines": objects(names.filter(lambda name: "*" not in name), pipelines),
-    "ingest_pipelines": objects(names.filter(lambda name: "*" not in name), ingesting),
+    "search_pipelines": objects(in_paths, pipelines),
+    "ingest_pipelines": objects(in_paths, ingesting),
     # No two that match the same names may have the same priority.
     "index_templates": objects(numbered, shapes, most=1),
     "indices": st.dictionaries(
@@ -451,7 +452,7 @@ def test_an_object_reads_back_as_it_was_written(self_managed_sandbox: Bed, kind:
             told(bed, steps.update(changed))
     assert differing(bed, steps, second) == {}
     for name, live in lives(bed, steps, second).items():
-        row = Row(Address(kind, name), "echo", applied={"recovery_window_in_days": 0})
+        row = Row(Address(kind, name), "echo", live.id, name, {"recovery_window_in_days": 0})
         told(bed, steps.delete(replace(work(steps, name, {}), live=live, row=row)))
     assert told(bed, steps.read([Sought(name) for name in wanted], Place())).lives == ()
 

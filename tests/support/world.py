@@ -99,7 +99,7 @@ class World:
             one: f"<{kind} {document['name']}>"
             for kind, collection in _collections(domain).items()
             for one, document in collection.items()
-        }
+        } | {one["ARN"]: f"<secretsmanager_secrets {name}>" for name, one in self.vault.there.items()}
         roles = {
             name: {
                 **{key: value for key, value in role.items() if key not in ("RoleId", "settled")},
