@@ -54,8 +54,9 @@ def replacement(schema: Schema, changes: Sequence[FieldChange], desired: Mapping
         name, rule = change.field, schema.rule.member(change.field)
         if name in schema.create_only:
             return f"{name} can not be changed"
-        if rule.merge and len(change.path) > 1 and change.after is None:
-            return f"the service can not remove keys from {name}"
+        merging = [end for end in range(1, len(change.path)) if schema.rule.at(change.path[:end]).merge]
+        if merging and change.after is None:
+            return f"the service can not remove keys from {dotted(change.path[: merging[0]])}"
         unset = change.after is None and len(change.path) == 1 and name not in desired
         if unset and not (rule.has_default or rule.additive or schema.shared):
             return f"{name} can not be unset"

@@ -7,7 +7,7 @@ from reconciler.canonical import policy
 from reconciler.errors import Position, Problem
 from reconciler.manifest.templates import Value, replaced
 from reconciler.model.change import Path
-from reconciler.model.kind import Fault, Kind
+from reconciler.model.kind import Fault, Kind, Place
 from reconciler.model.objects import Address, Desired
 from reconciler.model.schema import Rule
 
@@ -16,16 +16,29 @@ Locate: TypeAlias = Callable[[Address, Path], Position | None]
 
 _FLAVOURS: Mapping[str, policy.Flavour] = {"iam-trust-policy": "trust", "iam-policy": "identity"}
 _LITERAL = ("a credential stands in the manifest as it is", "declare it under `secrets` and write ${secret.name}")
+_ONLY: Mapping[str, tuple[str, str]] = {
+    "managed": (
+        "only Amazon OpenSearch Service has it",
+        "remove it; where this is a domain of the service, state target.opensearch.domain",
+    ),
+    "self-managed": ("Amazon OpenSearch Service does not let it be set", "remove it"),
+    "start": ("nodes take it from opensearch.yml when they start, and from nobody later", "remove it"),
+}
 _TRUST = (4096, "a trust policy may have 4,096 characters at the most, 2,048 unless the quota was raised")
 
 
-def problems(desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], locate: Locate) -> list[Problem]:
-    """Everything wrong with the objects, each at its place. `locate` gives the place of a value."""
+def problems(
+    desired: Mapping[Address, Desired], kinds: Mapping[str, Kind], place: Place, locate: Locate
+) -> list[Problem]:
+    """Everything wrong with the objects at a place, as far as the target tells it. `locate` says where values stand."""
     found = []
     for address, one in desired.items():
         kind = kinds[address.kind]
         written = (Fault("literal-secret", path, *_LITERAL) for path in _literals(kind, one.fields))
-        faults = [*_policies(kind.schema.rule, one.fields, ()), *written, *kind.check(one.fields)]
+        misplaced = _misplaced(kind.schema.rule, one.fields, place)
+        faults = [
+            *_policies(kind.schema.rule, one.fields, ()), *written, *misplaced, *kind.check(one.fields, place)
+        ]  # fmt: skip
         found += [
             Problem(fault.code, fault.message, locate(address, fault.path), _named(address, fault.path), fault.hint)
             for fault in faults
@@ -47,6 +60,14 @@ def _policies(rule: Rule, value: Value, path: Path) -> Iterator[Fault]:
     elif isinstance(value, Mapping):
         for key, member in value.items():
             yield from _policies(rule.member(key), member, (*path, key))
+
+
+def _misplaced(rule: Rule, fields: Mapping[str, Value], place: Place) -> Iterator[Fault]:
+    """Fields that can not be set in this place, as far as it is known."""
+    no = {"managed": place.self_managed, "self-managed": place.managed, "start": True}
+    for name in fields:
+        if no.get(only := rule.member(name).only):
+            yield Fault("wrong-value", (name,), *_ONLY[only])
 
 
 def _literals(kind: Kind, fields: Mapping[str, Value]) -> Iterator[Path]:

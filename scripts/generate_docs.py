@@ -59,6 +59,13 @@ EXITS: Mapping[str, Mapping[int, str]] = {
 SAVED_PLAN = "schemas/formats/saved-plan.schema.json"
 """The published form of saved plans."""
 
+_ONLY: Mapping[str, str] = {
+    "managed": "On Amazon OpenSearch Service only.",
+    "self-managed": "Not on Amazon OpenSearch Service.",
+    "start": "Refused: nodes take it from `opensearch.yml`.",
+}
+"""What is said of fields that can not be set everywhere."""
+
 _WIDTH = 100
 _ACCOUNT = Place("us-east-1", "123456789012", domain="search-demo")
 _SIGNED = "connectors"
@@ -237,6 +244,11 @@ def _replacement(kind: Kind) -> str:
             "Where the table says *replaced*, a new one is made, what uses it is pointed at it, and the old "
             "one is removed."
         )
+    if schema.create_only == {schema.name_field}:
+        return (
+            "Where the table says *replaced*, a new one is made under the new name, what uses it is pointed at it, "
+            "and the old one is removed."
+        )
     if schema.create_only:
         return (
             "Where the table says *replaced*, the old one is deleted and a new one is made, for both would "
@@ -281,7 +293,8 @@ def _required(rule: Rule) -> Sequence[Json]:
 
 
 def _said(rule: Rule) -> str:
-    return str(rule.schema.get("description", ""))
+    said = str(rule.schema.get("description", ""))
+    return f"{said} {_ONLY[rule.only]}" if rule.only else said
 
 
 def _grants(grants: Grants) -> tuple[str, str]:
@@ -440,7 +453,7 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         "no read-only "
         f"permission for it. A manifest with {secured} needs it for `plan` already.",
         "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML "
-        "Commons, "
+        "Commons but those of agents, "
         "`ml_full_access` all of them, `all_access` everything in this page.",
         "## The caller, in IAM",
         "Who runs the reconciler: a person, or CI. Actions that begin with `es:` count on the domain, "

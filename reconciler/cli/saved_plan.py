@@ -20,6 +20,7 @@ from reconciler.manifest.variables import address_of
 from reconciler.model.kind import Kind
 from reconciler.plan import saved as saved_plans
 from reconciler.plan.saved import Saved
+from reconciler.plan.survey import stated_place
 from reconciler.references import problems as reference_problems
 
 _AGAIN = "make the plan again"
@@ -93,7 +94,7 @@ def check(saved: Saved, known: Mapping[str, Kind], schemas: Schemas, others: Seq
         found.append(Problem("bad-plan", "no domain is there to hold the ledger", address="reconciler.ledger"))
     found = found or [
         *reference_problems(saved.desired, known, lambda *_: None),
-        *lint.problems(saved.desired, known, lambda *_: None),
+        *lint.problems(saved.desired, known, stated_place(saved.manifest.target), lambda *_: None),
         *others,
     ]
     if found:

@@ -40,7 +40,7 @@ from reconciler.model.request import Request, Service
 from reconciler.plan.decide import Permissions
 from reconciler.plan.saved import Saved
 from reconciler.plan.secrets import Secrets
-from reconciler.plan.survey import desired_objects
+from reconciler.plan.survey import desired_objects, stated_place
 from reconciler.runner import Counts, Observer, Runner, anything, reading_only
 from reconciler.verify import proving
 
@@ -106,7 +106,7 @@ def subject(load: Load, known: Mapping[str, Kind]) -> Subject:
 
     found = [
         *references.problems(desired, known, locate),
-        *lint.problems(desired, known, place),
+        *lint.problems(desired, known, stated_place(manifest.target), place),
         *_unanswerable(manifest, desired, known),
         *_targets(manifest, desired, known),
     ]

@@ -1,7 +1,7 @@
 """Carrying out a plan: each change as one flow, in the order of the graph, with the ledger kept as it goes."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -28,6 +28,7 @@ from reconciler.plan.decide import needed, recorded
 from reconciler.plan.plan import Plan
 from reconciler.plan.secrets import secrets_of, to_read
 from reconciler.redaction import Redaction
+from reconciler.references import Graph, without_circles
 from reconciler.runner import Flow, Outcome, Runner
 
 _NEW_ROLE = 120.0
@@ -103,7 +104,7 @@ class _Execution:
         self._at_work: Counter[str] = Counter()
         self._made: dict[Address, Made] = {}
         # A role that was just made or changed may take a while to be assumable; one that stood before does not.
-        self._patience = _NEW_ROLE if any(self._kind(change).marks for change in plan.pending) else FAIL_FAST
+        self._patience = _NEW_ROLE if any(self._kind(change).settles for change in plan.pending) else FAIL_FAST
 
     def run(self) -> Report:
         self._runner.drive(self._ready(phase for phase, unmet in self._unmet.items() if not unmet), self._done)
@@ -130,7 +131,11 @@ class _Execution:
         return result is None or result.status is not Status.DONE
 
     def _graph(self) -> dict[_Phase, set[_Phase]]:
-        """What each phase waits for. An old object is removed after everything that used it was re-pointed."""
+        """What each phase waits for.
+
+        An old object is removed after everything that used it was pointed at the new one. Of what was made anew itself
+        the old one still uses it, so that goes first.
+        """
         after: dict[_Phase, set[_Phase]] = {
             (address, _INTENT): {(one, _MAIN) for one in self._nearest(address)} for address in self._changes
         }
@@ -143,7 +148,20 @@ class _Execution:
             after[(address, _ROW)] = {(address, _MAIN)}
             if leftovers(change) and change.desired is not None:
                 after[(address, _CLEANUP)] = users[address] | {(address, _ROW)}
+        replaced = [address for address, phase in after if phase == _CLEANUP]
+        for address, needed_before in self._used_before(replaced).items():
+            for one in needed_before:
+                after[(one, _CLEANUP)].add((address, _CLEANUP))
         return after
+
+    def _used_before(self, replaced: Collection[Address]) -> Graph:
+        """Of objects that are made anew: which of the others each needed when it was applied last."""
+        edges: dict[Address, frozenset[Address]] = {}
+        for address in replaced:
+            row = self._changes[address].row
+            before = {Address.parse(text) for text in row.depends_on} if row is not None else set()
+            edges[address] = frozenset(before.intersection(replaced) - {address})
+        return without_circles(edges)
 
     def _uses(self, user: Change) -> set[Address]:
         """What the object needs, or did when it was applied last."""

@@ -77,7 +77,7 @@ def exported(found: Found, schemas: Schemas) -> Export:
         whole = {**_stated(kind, address, live), **_placeholders(hidden)}
         fields[address] = dict(sorted(whole.items(), key=lambda one: kind.schema.order.get(one[0], len(whole))))
     warnings += _fitted(fields, schemas, context.kinds)
-    warnings += _sound(fields, context.kinds)
+    warnings += _sound(fields, context.kinds, context.place)
     objects = Links(context.kinds, context.place, {one: lives[one] for one in fields}).linked(fields)
     warnings += _contested(context, {one: lives[one] for one in objects})
     warnings += [
@@ -137,10 +137,10 @@ def _misfits(objects: Mapping[Address, Mapping[str, Value]], schemas: Schemas) -
     return [(Address(str(path[0]), str(path[1])), path[2:], keyword) for path, keyword in found]
 
 
-def _sound(objects: dict[Address, dict[str, Value]], kinds: Mapping[str, Kind]) -> Iterator[Problem]:
+def _sound(objects: dict[Address, dict[str, Value]], kinds: Mapping[str, Kind], place: Place) -> Iterator[Problem]:
     """Take away the objects in which `validate` would find something wrong, though the services have them so."""
     for address, fields in [*objects.items()]:
-        problems = lint.problems({address: Desired(address, fields)}, kinds, lambda *_: None)
+        problems = lint.problems({address: Desired(address, fields)}, kinds, place, lambda *_: None)
         for problem in problems:
             yield _warning("left-out", f"it can not be stated: {problem.message}", problem.address, _HINT)
         if problems:

@@ -1,7 +1,10 @@
 """What the kinds of ML Commons have in common: found by a search, known by an id the service makes."""
 
+import hashlib
+import json
+import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -9,19 +12,21 @@ from reconciler.canonical.json import Json
 from reconciler.kinds._settings import READ, effective
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
-from reconciler.model.kind import Kind, Made, Place, Reading, Work
+from reconciler.model.kind import Fault, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
-from reconciler.model.request import Answer, Repeat, Request, Service
+from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFailure
 from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
 
 ROOT = "/_plugins/_ml"
 _PAGE = 10_000
 _AT_ONCE = 2_000
 _NOT_SHOWN = frozenset({"400", "403"})
+_SIGNS = ". , ! ? ( ) : @ - _ ' / \""
+_OTHER_SIGNS = re.compile(r"""[^\w \t\n\x0b\f\r.,!?():@\-'/"]""")
 
 
 class MlKind(Kind):
-    """Connectors, model groups, models: one search finds them all by name or id.
+    """Connectors, model groups, models, agents: one search finds them all by name or id.
 
     A search leaves out what the caller may not see, so an id that it does not show is asked for by itself.
     """
@@ -32,15 +37,21 @@ class MlKind(Kind):
 
     collection: ClassVar[str]
 
-    hiding: ClassVar[str]
-    """The setting with which the service hides objects from those who may not use them."""
+    hiding: ClassVar[str] = ""
+    """The setting with which the service hides objects from those who may not use them, "" where it has none."""
+
+    plain: ClassVar[tuple[str, ...]] = ("name", "description")
+    """The fields that have to be free of most signs."""
+
+    unused: ClassVar[str] = ""
+    """The reason of the 404 that a search ends in where none was ever made, "" where it finds nothing instead."""
 
     @abstractmethod
     def fields(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
         """The manifest's fields of what the service says of an object."""
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:
-        settings = () if place.sees_all else (READ,)
+        settings = (READ,) if self.hiding and not place.sees_all else ()
         answers = yield from call_all((*settings, *self._searches(sought)))
         hidden = _hidden(self.hiding, answers[0]) if settings else ""
         lives = {live.id: live for answer in answers[len(settings) :] for live in self._hits(answer)}
@@ -52,11 +63,24 @@ class MlKind(Kind):
         return Reading((*lives.values(), *found), unreadable, hidden)
 
     def everything(self, place: Place) -> Steps[Reading]:
-        settings = () if place.sees_all else (READ,)
-        body: Json = {"query": {"match_all": {}}, "size": _PAGE}
-        search = Request(Service.OPENSEARCH, f"GET {ROOT}/{self.collection}/_search", body=body)
-        *refused, found = yield from call_all((*settings, search))
+        settings = (READ,) if self.hiding and not place.sees_all else ()
+        *refused, found = yield from call_all((*settings, self._searching({"match_all": {}})))
         return Reading(tuple(self._hits(found)), hidden=_hidden(self.hiding, refused[0]) if refused else "")
+
+    def unfit(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
+        """Signs in names and descriptions that the service takes no more. What is there already may keep them.
+
+        https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/create-connector/
+        """
+        for name in self.plain if place.since(3, 1) else ():
+            text = fields.get(name)
+            if not isinstance(text, str):
+                continue
+            if name == "name" and not text.strip():
+                yield Fault("wrong-value", (name,), "the service takes no blank names", "give it one")
+            if others := sorted(set(_OTHER_SIGNS.findall(text))):
+                message = f"since OpenSearch 3.1 there may be no {' '.join(others)} in it"
+                yield Fault("wrong-value", (name,), message, f"use letters, digits, white space and {_SIGNS}")
 
     def look(self, sought: Sought, place: Place) -> Steps[Reading]:
         if not sought.id:
@@ -122,6 +146,7 @@ class MlKind(Kind):
 
     def post(
         self,
+        work: Work,
         path: str,
         body: Mapping[str, Value],
         key: str,
@@ -129,16 +154,25 @@ class MlKind(Kind):
         query: Mapping[str, str] = {},
         identity: str | None = None,
     ) -> Steps[Made]:
-        """Make an object and return its id, which the answer has under `key`."""
+        """Make an object and return its id, which the answer has under `key`.
+
+        Since 3.9 the id may be ours. It is the same whenever the same is to be made, so that nothing is made twice.
+        """
+        chosen = _chosen(work) if work.place.since(3, 9) else ""
         request = Request(
             Service.OPENSEARCH,
             f"POST {ROOT}/{self.collection}/{path}",
             query=query,
-            body=body,
+            body={**body, key: chosen} if chosen else body,
             identity=identity,
-            repeat=Repeat.LOOK_FIRST,
+            expect=frozenset({"409"} if chosen else ()),
+            repeat=Repeat.SAFE if chosen else Repeat.LOOK_FIRST,
         )
         answer = yield from call(request)
+        if not answer.ok:
+            if chosen not in answer.reason:
+                raise ServiceFailure(request, answer, answer.reason)
+            return Made(chosen, {"id": chosen})  # by an earlier attempt, whose answer was lost
         made = answer.body.get(key) if isinstance(answer.body, Mapping) else None
         if not isinstance(made, str):
             raise Failed("bad-answer", f"{request.label} answered without {key}")
@@ -157,8 +191,11 @@ class MlKind(Kind):
         names = sorted({one.name for one in sought})
         ids = sorted({one.id for one in sought if one.id})
         either: list[Json] = [{"terms": {"name.keyword": names}}, {"ids": {"values": ids}}]
-        body: Json = {"query": {"bool": {"should": either}}, "size": _PAGE}
-        return Request(Service.OPENSEARCH, f"GET {ROOT}/{self.collection}/_search", body=body)
+        return self._searching({"bool": {"should": either}})
+
+    def _searching(self, query: Json) -> Request:
+        operation, body = f"GET {ROOT}/{self.collection}/_search", {"query": query, "size": _PAGE}
+        return Request(Service.OPENSEARCH, operation, body=body, expect=frozenset({"404"} if self.unused else ()))
 
     def _get(self, one: str) -> Request:
         return Request(
@@ -170,6 +207,10 @@ class MlKind(Kind):
 
     def _hits(self, answer: Answer) -> list[Live]:
         """What a search found. An answer that is, or may be, a part of it only is an error."""
+        if answer.missing:
+            if self.unused in answer.reason:
+                return []
+            raise Failed("bad-answer", f"the search of {self.collection} answered: {answer.reason}")
         body = answer.body if isinstance(answer.body, Mapping) else {}
         hits = body.get("hits")
         listed = hits.get("hits") if isinstance(hits, Mapping) else None
@@ -196,6 +237,17 @@ class MlKind(Kind):
 
     def _live(self, one: str, source: Mapping[str, Json]) -> Live:
         return Live(str(source.get("name", "")), one, self.fields(source), {"id": one})
+
+
+def _chosen(work: Work) -> str:
+    """An id of our own: by the ledger, the address, and the object that it comes after.
+
+    The service takes letters, digits, hyphens and underscores, and begins with neither of the last two.
+    """
+    after = work.row.id if work.row is not None else ""
+    seed = json.dumps([work.mark, str(work.address), work.name, after])
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", work.name).strip("-")[:64].lower()
+    return f"{readable or work.address.kind}-{hashlib.sha256(seed.encode()).hexdigest()[:12]}"
 
 
 def assumed(role_arn: str) -> Steps[bool]:

@@ -87,7 +87,9 @@ class WholeKind(Kind):
 
 
 def _named(work: Work) -> Mapping[str, Value]:
-    """The name as part of a path. Failed for one that the service takes for a pattern of names."""
+    """The name as part of a path. Failed for one that would be taken for a pattern, or for a step."""
     if "*" in work.name:
         raise Failed("wrong-value", f"the service takes a name with * in it for a pattern: {work.name!r}")
+    if work.name in (".", ".."):
+        raise Failed("wrong-value", f"no path can have the name {work.name!r} in it")
     return {"name": work.name}

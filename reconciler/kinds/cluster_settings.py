@@ -1,4 +1,4 @@
-"""Persistent cluster settings of ML Commons, read and written by flat keys.
+"""Persistent cluster settings of ML Commons and Security, read and written by flat keys.
 
 https://docs.opensearch.org/latest/ml-commons-plugin/cluster-settings/
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from reconciler.canonical.json import Json
 from reconciler.kinds._settings import PATH, READ, effective, section
 from reconciler.manifest.templates import Value
+from reconciler.model.change import FieldChange
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.membership import entries
 from reconciler.model.objects import Live, Row, Sought
@@ -66,7 +67,7 @@ class ClusterSettings(Kind):
                 values[name] = _as_before(work, name)
         yield from _put(values)
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """Patterns the service would take and never match with."""
         for name, value in fields.items():
             for index, pattern in enumerate(entries(value) if name.endswith("_regex") else ()):
@@ -74,6 +75,14 @@ class ClusterSettings(Kind):
                     re.compile(pattern)
                 except re.error as error:
                     yield Fault("wrong-value", (name, index), f"not a regular expression: {error}", "correct it")
+
+    def refused(self, changes: Iterable[FieldChange], live: Live) -> Iterable[Fault]:
+        """Settings that the domain does not know: it shows all there are, with their defaults."""
+        for name in dict.fromkeys(change.field for change in changes if change.after is not None):
+            if name not in live.fields:
+                yield Fault(
+                    "wrong-value", (name,), "this domain has no such setting", "correct it, or upgrade the domain"
+                )
 
     def prior(self, live: Live, fields: Iterable[str], elders: Sequence[Row] = ()) -> Mapping[str, Json]:
         """Lists as they were, the defaults among them; scalars only where somebody had set them.

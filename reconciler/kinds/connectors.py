@@ -5,7 +5,7 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/connector-apis/index/
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, TypeVar
 
@@ -27,6 +27,8 @@ _LOOKS = 10
 
 _IN_USE = re.compile(r"please undeploy the models first: \[(.*)\]")
 _PARAMETER = re.compile(r"\$\{parameters\.(\w+)")
+_KEYS_OF_AWS = ("access_key", "secret_key", "session_token")
+_OF_THE_SERVICE = ("roleArn", "secretArn", "externalAccountRoleArn")
 _SENT = ("name", "description", "version", "protocol", "parameters", "credential", "actions", "client_config")
 
 
@@ -55,7 +57,7 @@ class Connectors(MlKind):
     def create(self, work: Work) -> Steps[Made]:
         identity = yield from _identity(work)
         body = {"version": "1", "description": "", **sent(work, *_SENT), "name": work.name}
-        return (yield from _entitled(work, lambda: self.post("_create", body, "connector_id", identity=identity)))
+        return (yield from _entitled(work, lambda: self.post(work, "_create", body, "connector_id", identity=identity)))
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None
@@ -107,11 +109,26 @@ class Connectors(MlKind):
                 raise
             yield from self.remove(work)
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
-        """Placeholders that nothing fills: keys of the credential, and of the parameters where a URL needs them."""
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
+        """Placeholders that nothing fills: keys of the credential, and of the parameters where a URL needs them.
+
+        And what this flavour of OpenSearch does not take as a credential, or from who signs.
+        """
         credential, parameters = fields.get("credential"), fields.get("parameters")
         keys = list(credential) if isinstance(credential, Mapping) else []
         named = parameters if isinstance(parameters, Mapping) else {}
+        signed = fields.get("protocol") == "aws_sigv4"
+        if place.managed:
+            yield from _for_the_service(keys)
+            if not place.signs and "sign_as" not in fields:
+                message = "requests go with a name and a password, which can not hand the role in the credential on"
+                hint = "state target.opensearch.auth: sigv4, or a role in `sign_as`"
+                yield Fault("pass-role", (), message, hint)
+        elif place.self_managed:
+            yield from _for_ones_own(keys, signed=signed)
+        for name in ("service_name", "region") if signed else ():
+            if name not in {*named, *keys}:
+                yield Fault("missing-key", ("parameters",), f"aws_sigv4 needs the parameter {name}", "add it")
         actions = fields.get("actions")
         for index, action in enumerate(actions if isinstance(actions, Sequence) else ()):
             if not isinstance(action, Mapping):
@@ -136,10 +153,10 @@ class Connectors(MlKind):
                     )
 
     def withheld(self, live: Live, place: Place) -> Mapping[str, Sequence[str]]:
-        """The keys of its credential that its actions name, and those by which the service signs."""
+        """The keys of its credential that its actions name, and those by which the service signs, or calls at all."""
         named = dict.fromkeys(_CREDENTIAL.findall(json.dumps(live.fields.get("actions"))))
         signs = live.fields.get("protocol") == "aws_sigv4"
-        if place.managed and (signs or "secretArn" in named):
+        if place.managed:
             named["roleArn"] = None
         elif signs:
             named |= dict.fromkeys(("access_key", "secret_key"))
@@ -157,6 +174,32 @@ class Connectors(MlKind):
         if signer is not None:
             for mapping in others.listing("role_mappings", "backend_roles", str(signer)):
                 yield mapping.address
+
+
+def _for_the_service(keys: Collection[str]) -> Iterator[Fault]:
+    """What Amazon OpenSearch Service has against the keys of a credential."""
+    if "roleArn" not in keys:
+        message = "Amazon OpenSearch Service wants roleArn, the role that it calls the model as"
+        hint = "add it; a key of the model's is kept in Secrets Manager, and named by secretArn"
+        yield Fault("missing-credential", ("credential",), message, hint)
+    for key in _KEYS_OF_AWS:
+        if key in keys:
+            yield Fault(
+                "wrong-value", ("credential", key), "Amazon OpenSearch Service takes no access keys", "remove it"
+            )
+
+
+def _for_ones_own(keys: Collection[str], *, signed: bool) -> Iterator[Fault]:
+    """What a cluster of one's own has against the keys of a credential."""
+    for key in _OF_THE_SERVICE:
+        if key in keys:
+            hint = "give the keys themselves; where this is a domain of the service, state target.opensearch.domain"
+            yield Fault(
+                "wrong-value", ("credential", key), "only Amazon OpenSearch Service knows what to do with it", hint
+            )
+    for key in ("access_key", "secret_key") if signed else ():
+        if key not in keys:
+            yield Fault("missing-credential", ("credential",), f"aws_sigv4 needs {key}", "add it, by reference")
 
 
 def _still(signer: Json) -> Steps[str | None]:

@@ -10,7 +10,8 @@ from typing import ClassVar
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.canonical.policy.document import decode
-from reconciler.kinds._iam import GONE, MARK, body_of, items, map_of, pages, retagged, tags_of, text_of, told
+from reconciler.kinds._aws import MARK, body_of, map_of, retagged, tags_of, told
+from reconciler.kinds._iam import GONE, items, pages, text_of
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
@@ -18,6 +19,7 @@ from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFa
 from reconciler.model.schema import is_known
 from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
 
+_LANGUAGE = "2012-10-17"
 _LONGEST = 6_144
 _VERSIONS = 5
 """How many versions of a policy IAM keeps."""
@@ -95,7 +97,8 @@ class IamPolicies(Kind):
         live, arn = work.live, work.live.attributes["arn"]
         if "policy_document" in work.changed:
             yield from _new_version(work.name, arn, work.fields["policy_document"])
-        yield from call_all(retagged(work, "Policy", "PolicyArn", arn))
+        tagging = Request(Service.IAM, "TagPolicy", {"PolicyArn": arn})
+        yield from call_all(retagged(work, self.schema.rule.at(["tags"]).names, tagging, "UntagPolicy"))
         return Made(live.id, live.attributes)
 
     def delete(self, work: Work) -> Steps[None]:
@@ -127,9 +130,14 @@ class IamPolicies(Kind):
         """Names that differ only by case are the same to IAM."""
         return name.casefold()
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
-        """The quota of a document, in characters without white space."""
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
+        """The quota of a document, in characters without white space, and the language that IAM wants it in."""
         document = fields.get("policy_document")
+        if isinstance(document, Mapping) and document.get("Version") != _LANGUAGE:
+            hint = f"state Version: {_LANGUAGE}"
+            yield Fault(
+                "bad-policy", ("policy_document",), f"IAM takes no managed policy that is not of {_LANGUAGE}", hint
+            )
         size = policy.size(document) if document is not None and is_known(document) else 0
         if size > _LONGEST:
             message = f"the document has {size:,} characters"

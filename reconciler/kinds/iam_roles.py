@@ -11,7 +11,8 @@ from typing import ClassVar
 from reconciler.canonical import policy
 from reconciler.canonical.json import Json
 from reconciler.canonical.policy.document import decode
-from reconciler.kinds._iam import GONE, MARK, body_of, items, map_of, maps, pages, retagged, tags_of, text_of, told
+from reconciler.kinds._aws import MARK, body_of, map_of, maps, retagged, tags_of, told
+from reconciler.kinds._iam import GONE, items, pages, text_of
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change
 from reconciler.model.kind import Caller, Fault, Grants, Kind, Made, Place, Reading, Work
@@ -155,7 +156,8 @@ class IamRoles(Kind):
             additions += _attach(name, [arn for arn in wanted if arn not in held])
             removals += _detach(name, [arn for arn in held if arn not in wanted])
             crowded = crowded or len({*held, *wanted}) > _ATTACHED
-        for request in retagged(work, "Role", "RoleName", name):
+        tagging = Request(Service.IAM, "TagRole", {"RoleName": name})
+        for request in retagged(work, self.schema.rule.at(["tags"]).names, tagging, "UntagRole"):
             (additions if request.operation.startswith("Tag") else removals).append(request)
         for requests in (limits, removals, additions) if crowded else (limits, additions, removals):
             yield from call_all(requests)
@@ -190,7 +192,7 @@ class IamRoles(Kind):
         """Names that differ only by case are the same to IAM."""
         return name.casefold()
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """The quota of all inline policies together, in characters without white space."""
         documents = map_of(fields.get("inline_policies")).values()
         size = sum(policy.size(document) for document in documents if is_known(document))

@@ -121,7 +121,7 @@ class Indices(Kind):
         if found.lives:
             yield from call(Request(Service.OPENSEARCH, "DELETE /{index}", _named(work.name), expect=_GONE))
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """The rules for names."""
         name = fields.get("name")
         if isinstance(name, str) and (why := _wrong(name)):
@@ -135,7 +135,7 @@ class Indices(Kind):
             if any(_matches(name, pattern) for pattern in _texts(template.fields.get("index_patterns"))):
                 yield template.address
 
-    def refused(self, changes: Iterable[FieldChange]) -> Iterable[Fault]:
+    def refused(self, changes: Iterable[FieldChange], live: Live) -> Iterable[Fault]:
         """What documents were indexed by: settings that are fixed, mappings that are there already."""
         for change in changes:
             if why := _kept(change):

@@ -47,7 +47,7 @@ class ModelGroups(MlKind):
 
     def create(self, work: Work) -> Steps[Made]:
         body = {**sent(work, "description", "access_mode", "backend_roles"), "name": work.name}
-        return (yield from self.post("_register", body, "model_group_id"))
+        return (yield from self.post(work, "_register", body, "model_group_id"))
 
     def update(self, work: Work) -> Steps[Made]:
         assert work.live is not None

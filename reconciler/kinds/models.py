@@ -75,7 +75,7 @@ class Models(MlKind):
             "function_name": "remote",
         }
         deployed = work.fields.get("model_state", "DEPLOYED") == "DEPLOYED"
-        made = yield from self.post("_register", body, "model_id", query={"deploy": "true"} if deployed else {})
+        made = yield from self.post(work, "_register", body, "model_id", query={"deploy": "true"} if deployed else {})
         yield from _settled(work, made.id, self._passing)
         later = sent(work, "is_enabled", "rate_limiter")
         if later and later != {"is_enabled": True}:

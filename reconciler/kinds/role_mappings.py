@@ -65,7 +65,7 @@ class RoleMappings(Kind):
     def delete(self, work: Work) -> Steps[None]:
         yield from _written(work, _removal)
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """ARNs that never match: OpenSearch knows a caller by the ARN of his role, or of his IAM user."""
         for name in LISTS:
             for index, entry in enumerate(entries(fields.get(name))):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from reconciler.kinds._security import SecurityKind
 from reconciler.manifest.templates import Value
 from reconciler.model.change import Action, Change
-from reconciler.model.kind import Caller, Fault, Siblings
+from reconciler.model.kind import Caller, Fault, Place, Siblings
 from reconciler.model.membership import entries
 from reconciler.model.objects import Address, Desired
 
@@ -20,7 +20,7 @@ class SecurityRoles(SecurityKind):
     collection = "roles"
     noun = "a role"
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
         """Queries that the service takes and fails with whenever somebody searches."""
         for index, entry in enumerate(_maps(fields.get("index_permissions"))):
             query = entry.get("dls")

@@ -25,6 +25,8 @@ class Place:
     domain: str = ""
     endpoint: str = ""
     managed: bool = False  # Amazon OpenSearch Service rather than a cluster of one's own
+    version: str = ""  # of OpenSearch, as it says itself; "" while it was not asked
+    signs: bool = False  # requests to the domain are signed as the AWS caller, not sent with a name and a password
     sees_all: bool = True  # nobody's objects are hidden from the caller
 
     @property
@@ -33,6 +35,25 @@ class Place:
         if not (self.region and self.account_id and self.domain):
             return ""
         return f"arn:{self.partition}:es:{self.region}:{self.account_id}:domain/{self.domain}"
+
+    @property
+    def self_managed(self) -> bool:
+        """Whether it is a cluster of one's own, as far as its address tells."""
+        return bool(self.endpoint) and not self.managed
+
+    def since(self, major: int, minor: int) -> bool:
+        """Whether OpenSearch is known to be of this version or a later one."""
+        return bool(self.version) and self._number >= (major, minor)
+
+    def before(self, major: int, minor: int) -> bool:
+        """Whether OpenSearch is known to be older than this version."""
+        return bool(self.version) and self._number < (major, minor)
+
+    @property
+    def _number(self) -> tuple[int, int]:
+        major, _, rest = self.version.partition(".")
+        minor = rest.partition(".")[0].partition("-")[0]
+        return (int(major) if major.isdigit() else 0, int(minor) if minor.isdigit() else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +291,26 @@ class Kind(ABC):
         """What tells two names apart: the service takes names of equal keys for the same."""
         return name
 
-    def check(self, fields: Mapping[str, Value]) -> Iterable[Fault]:
-        """What is wrong with desired fields beyond what the schema can say, as far as the manifest alone tells."""
+    def check(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
+        """What is wrong with desired fields beyond what the schema can say, as far as the manifest alone tells.
+
+        `place` is what the manifest's target says of it.
+        """
         return ()
 
-    def refused(self, changes: Iterable[FieldChange]) -> Iterable[Fault]:
-        """Which differences no update can make, where a new object must not take the place of the one that is there.
+    def unfit(self, fields: Mapping[str, Value], place: Place) -> Iterable[Fault]:
+        """What of fields that are to be sent the domain refuses, by its version. The plan stops at it."""
+        return ()
+
+    def remade(self, changes: Iterable[FieldChange], fields: Mapping[str, Value], place: Place) -> str:
+        """Why differences need a new object where the schema does not say so, "" where an update makes them.
+
+        `fields` are the desired ones.
+        """
+        return ""
+
+    def refused(self, changes: Iterable[FieldChange], live: Live) -> Iterable[Fault]:
+        """Which differences no update can make, where a new object must not take the place of `live`, which is there.
 
         The plan stops at them; `path` is the difference's.
         """

@@ -27,6 +27,7 @@ class Rule:
     is silent; `merge` marks maps whose keys the service can not remove; `additive` lists and maps belong to several
     owners; `local` fields are the reconciler's own and never sent; `resends` names the write-only field that is sent
     again when this one changes; `widens` is "added" or "removed" where what comes or goes lets somebody do more;
+    `only` is "managed", "self-managed" or "start" where it can be set there alone;
     `settling` are values that the service leaves by itself; `names` is how the keys of a map compare.
     """
 
@@ -71,6 +72,10 @@ class Rule:
     @cached_property
     def widens(self) -> str:
         return str(self.schema.get("widens", ""))
+
+    @cached_property
+    def only(self) -> str:
+        return str(self.schema.get("only", ""))
 
     @cached_property
     def settling(self) -> frozenset[str]:

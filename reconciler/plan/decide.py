@@ -133,6 +133,7 @@ class _Decision:
             hidden = sorted({change.field for change in found if change.write_only})
             found, notes = shown, (*notes, *(f"({name} not compared)" for name in hidden))
         why = replacement(kind.schema, found, fields)
+        why = why or (kind.remade(found, fields, self._context.place) if found else "")
         if found and not why and in_place:
             notes = (*notes, "edited in place: what uses it does not answer meanwhile")
         elif found and not why and in_use:
@@ -145,7 +146,8 @@ class _Decision:
         if not why:
             self._attributes.learn(address, live.attributes)
         action = _action(owned, found or strays, why)
-        refused = list(kind.refused(found))
+        self._check_fitness(kind, desired, action, found)
+        refused = list(kind.refused(found, live))
         for fault in refused:
             self._complain(fault.code, desired, f"{dotted(fault.path)}: {fault.message}", fault.hint)
         if action is Action.REPLACE and not refused:
@@ -229,6 +231,14 @@ class _Decision:
         if left:
             message = f"it would be replaced ({why}), and {', '.join(left)} would still use the old one"
             self._complain("usage", desired, message, "add " + " ".join(f"--target {user}" for user in left))
+
+    def _check_fitness(self, kind: Kind, desired: Desired, action: Action, found: Sequence[FieldChange]) -> None:
+        """Complain of what is to be sent and the domain, being of its version, does not take."""
+        changed = {change.field for change in found}
+        whole = action in (Action.CREATE, Action.REPLACE)
+        sent = {name: value for name, value in desired.fields.items() if whole or name in changed}
+        for fault in kind.unfit(sent, self._context.place):
+            self._complain(fault.code, desired, f"{dotted(fault.path)}: {fault.message}", fault.hint)
 
     def _check_exclusive(self, kind: Kind, desired: Desired, found: Sequence[FieldChange]) -> None:
         """Complain of members that an exclusive list would throw out though another manifest states them."""
@@ -336,6 +346,7 @@ class _Decision:
             for name, value in desired.fields.items()
             if name not in unset
         )
+        self._check_fitness(self._context.kinds[desired.address.kind], desired, Action.CREATE, found)
         reason = "it is gone" if row is not None and row.intent is None else ""
         namesakes = self._namesakes(self._context.kinds[desired.address.kind], desired)
         return Change(

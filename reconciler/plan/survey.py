@@ -1,14 +1,16 @@
 """Looking: who calls, what answers, what the ledger says, and what is live. Nothing here writes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from reconciler import ledger as ledger_store
 from reconciler.canonical.json import Json
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.ledger import Ledger
-from reconciler.manifest.load import Manifest, SigV4Auth
+from reconciler.manifest.load import Manifest, OpenSearchTarget, SigV4Auth, Target
 from reconciler.manifest.templates import Reference, Value
 from reconciler.model.kind import Caller, Kind, Place, Reading
 from reconciler.model.objects import Address, Desired, Row, Sought
@@ -25,6 +27,9 @@ from reconciler.runner import Flow, Runner
 
 T = TypeVar("T")
 _MAPPED = "mapped"  # among what is read; no kind is called so
+_SERVICE = re.compile(r"\.es\.amazonaws\.com(\.cn)?$|\.aos\.[a-z0-9-]+\.on\.aws$")
+"""How the hosts of Amazon OpenSearch Service's own endpoints end."""
+
 _ADMIN = "all_access"  # the security role that ML Commons hides nothing from
 
 _TARGET_NEEDS = {
@@ -98,7 +103,7 @@ def introduce(runner: Runner, question: Question) -> Context:
     assert isinstance(caller, Caller)
     assert isinstance(cluster, Cluster)
     assert isinstance(found, Ledger)
-    place = _place(question, caller)
+    place = _place(question, caller, cluster)
     _guard(question.manifest, caller, cluster, found)
     return Context(question.manifest, question.kinds, place, caller, cluster, found)
 
@@ -279,16 +284,34 @@ def _texts(value: Json) -> tuple[str, ...]:
     return tuple(str(one) for one in value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
-def _place(question: Question, caller: Caller) -> Place:
-    aws, opensearch = question.manifest.target.aws, question.manifest.target.opensearch
-    partition = caller.arn.split(":")[1] if caller.arn.count(":") > 1 else ""
+def stated_place(target: Target) -> Place:
+    """The place as far as a manifest states it."""
+    aws, opensearch = target.aws, target.opensearch
     return Place(
-        region=(aws and aws.region) or question.region,
-        account_id=(aws and aws.account_id) or caller.account,
-        partition=(aws and aws.partition) or partition or "aws",
+        region=(aws and aws.region) or "",
+        account_id=(aws and aws.account_id) or "",
+        partition=(aws and aws.partition) or "aws",
         domain=(opensearch and opensearch.domain) or "",
         endpoint=(opensearch and opensearch.endpoint) or "",
-        managed=bool(opensearch and (opensearch.domain or isinstance(opensearch.auth, SigV4Auth))),
+        managed=opensearch is not None and _is_managed(opensearch),
+        signs=opensearch is not None and isinstance(opensearch.auth, SigV4Auth),
+    )
+
+
+def _is_managed(target: OpenSearchTarget) -> bool:
+    host = urlsplit(target.endpoint or "").hostname or ""
+    return bool(target.domain) or isinstance(target.auth, SigV4Auth) or _SERVICE.search(host) is not None
+
+
+def _place(question: Question, caller: Caller, cluster: Cluster) -> Place:
+    target = question.manifest.target
+    stated, partition = stated_place(target), caller.arn.split(":")[1] if caller.arn.count(":") > 1 else ""
+    return replace(
+        stated,
+        region=stated.region or question.region,
+        account_id=stated.account_id or caller.account,
+        partition=(target.aws and target.aws.partition) or partition or "aws",
+        version=cluster.version,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kinds._iam import MARK
+from reconciler.kinds._aws import MARK
 from reconciler.model.change import Action
 from reconciler.plan.decide import Permissions
 from tests.support.account import ACCOUNT
@@ -48,6 +48,8 @@ def drifts(world: World, sections: Sections) -> Iterator[Drift]:
                 "connectors": _connector_drifts,
                 "model_groups": _group_drifts,
                 "models": _model_drifts,
+                "secretsmanager_secrets": _managed_secret_drifts,
+                "agents": _agent_drifts,
             }[kind]
             for field, act in one(world, name, fields):
                 yield f"{kind}.{name}", field, act
@@ -232,6 +234,31 @@ def _model_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterato
         yield "rate_limiter", lambda: model["rate_limiter"].update(limit="99")
 
 
+def _managed_secret_drifts(
+    world: World, name: str, fields: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    secret = world.vault.named[fields.get("name", name)]
+    if "description" in fields:
+        yield "description", lambda: secret.update(Description="theirs")
+    if "kms_key_id" in fields:
+        yield "kms_key_id", lambda: secret.update(KmsKeyId="alias/theirs")
+    for key in fields.get("tags", ()):
+        others = [one for one in secret["Tags"] if one["Key"] != key]
+        yield "tags", partial(secret.update, Tags=others)
+        yield "tags", partial(secret.update, Tags=[*others, {"Key": key, "Value": "theirs"}])
+
+
+def _agent_drifts(world: World, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    agent = _named(world.domain.agents.documents, name)
+    yield "tools", lambda: agent.update(tools=[*agent.get("tools", ()), {"type": "Theirs"}])
+    for key in fields.keys() & {"description", "app_type"}:
+        yield key, partial(agent.update, {key: "theirs"})
+    for key in fields.get("parameters", ()):
+        yield "parameters", partial(agent["parameters"].update, {key: "theirs"})
+    if "memory" in fields:
+        yield "memory", lambda: agent["memory"].update(type="theirs")
+
+
 def _named(documents: Mapping[str, Doc], name: str) -> Doc:
     return next(document for document in documents.values() if document["name"] == name)
 
@@ -250,7 +277,7 @@ def test_a_change_behind_our_back_is_named_and_repaired(world: World, sections: 
         assert (field, others) == ("backend_roles", set())
     else:
         # What refers to an object that is made anew follows it.
-        assert (set(change.changed_fields), others - {"models"}) == ({field}, set())
+        assert (set(change.changed_fields), others - {"models", "agents"}) == ({field}, set())
         assert change.action in (Action.UPDATE, Action.REPLACE)
     before = world.copy()
     same(outcome(bench.apply(sections)), [])
@@ -269,6 +296,8 @@ def test_what_others_do_beside_us_is_no_change(world: World, sections: Sections,
     domain.persistent[TRUSTED] = ["^https://new/.*$", *domain.setting(TRUSTED)]
     for one in (*world.account.roles.values(), *world.account.managed.policies.values()):
         one["tags"]["theirs"] = "x"
+    for secret in world.vault.named.values():
+        secret["Tags"].append({"Key": "theirs", "Value": "x"})
     plan = bench.plan(sections)
     assert (actions(plan), list(plan.problems)) == ({}, [])
     same(outcome(bench.destroy(seed=seed)), [])
@@ -325,6 +354,8 @@ def test_what_exists_is_adopted_only_when_told_and_then_left(world: World, secti
         role["tags"].pop(MARK, None)
     for policy in world.account.managed.policies.values():
         policy["tags"].pop(MARK, None)
+    for secret in world.vault.named.values():
+        secret["Tags"] = [tag for tag in secret["Tags"] if tag["Key"] != MARK]
     taker = Bench(world, "taker", secrets=SECRETS)
     refused = taker.plan(sections)
     owned = {kind for kind in sections if kind not in ("cluster_settings", "role_mappings")}

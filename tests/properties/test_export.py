@@ -32,7 +32,8 @@ def built(world: World, stated: Sections) -> World:
     """The world with everything the manifest states in it, made by nobody that is known."""
     # A URL with a parameter that nothing fills can not be stated, though the service takes it.
     given: Any = stated["connectors"]
-    filled = {name: {**one, "parameters": {"model": "m", **one.get("parameters", {})}} for name, one in given.items()}
+    needed = {"model": "m", "service_name": "bedrock", "region": "us-east-1"}
+    filled = {name: {**one, "parameters": {**needed, **one.get("parameters", {})}} for name, one in given.items()}
     stated = {**stated, "connectors": filled}
     assert outcome(Bench(world, "builder", secrets=SECRETS).apply(stated)) == []
     world.advance(world.now + 100)

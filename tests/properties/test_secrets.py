@@ -50,7 +50,7 @@ def there(place: Place, fault: Fault) -> Faults:
 
 def without_models(sections: Sections) -> Sections:
     """The manifest with connectors that nothing uses: they are edited in place."""
-    return {kind: objects for kind, objects in sections.items() if kind != "models"}
+    return {kind: objects for kind, objects in sections.items() if kind not in ("models", "agents")}
 
 
 def versioned(sections: Sections, version: int | None) -> Sections:

@@ -104,6 +104,7 @@ LATER = [
     f"{kind}.{name}"
     for kind, name in (
         ("iam_policies", "policy"),
+        ("secretsmanager_secrets", "kept"),
         ("action_groups", "mutated_group"),
         ("tenants", "mutated"),
         ("search_pipelines", "mutated"),
@@ -112,7 +113,7 @@ LATER = [
         ("internal_users", "mutated"),
     )
 ]
-OBJECTS = 20
+OBJECTS = 22
 READING = ("Get", "List", "DescribeSecret")
 
 
@@ -174,6 +175,7 @@ def test_tampering_is_found_and_nothing_is_written(aws: Bed, tmp_path: Path) -> 
     # What no service shows is said to be so.
     assert {(one["address"], one["field"]) for one in drifted.data["invisible"]} == {
         ("connectors.idle", "credential"), ("connectors.used", "credential"), ("internal_users.mutated", "password"),
+        ("secretsmanager_secrets.kept", "secret_string"),
     }  # fmt: skip
     widened = {one["address"] for one in drifted.data["findings"] if one["widens"]}
     assert {"iam_roles.role", "role_mappings.readall"} <= widened

@@ -42,6 +42,13 @@ iam_policies:
       Version: "2012-10-17"
       Statement: [{ Effect: Allow, Action: "bedrock:InvokeModel", Resource: "*" }]
     tags: { team: search }
+secretsmanager_secrets:
+  kept:
+    name: mutated
+    description: as stated
+    kms_key_id: alias/search
+    secret_string: ${secret.password}
+    tags: { team: search }
 cluster_settings:
   ml:
     plugins.ml_commons.only_run_on_ml_node: false
@@ -135,6 +142,10 @@ models:
     model_group_id: ${model_groups.group.id}
     is_enabled: true
     rate_limiter: { limit: "100", unit: MINUTES }
+agents:
+  asks:
+    type: flow
+    tools: [{ type: MLModelTool, parameters: { model_id: "${models.model.id}" } }]
 """
 MAPPING = "/_plugins/_security/api/rolesmapping/ml_read_access"
 ROLE = "/_plugins/_security/api/roles/mutated"
@@ -236,6 +247,18 @@ POLICIES: list[Mutation] = [
     ("tags", managed("untag_policy", TagKeys=["team"])),
     ("policy_document", version({**ANY, "Action": "s3:Get*"})),
     ("policy_document", version(ANY)),
+]
+
+
+def kept(call: str, **parameters: Any) -> Callable[[Bed], Any]:
+    return lambda bed: getattr(bed.aws("secretsmanager"), call)(SecretId="mutated", **parameters)
+
+
+SECRETS: list[Mutation] = [
+    ("description", kept("update_secret", Description="by hand")),
+    ("kms_key_id", kept("update_secret", KmsKeyId="alias/other")),
+    ("tags", kept("tag_resource", Tags=[{"Key": "team", "Value": "by hand"}])),
+    ("tags", kept("untag_resource", TagKeys=["team"])),
 ]
 SETTINGS: list[Mutation] = [
     ("plugins.ml_commons.only_run_on_ml_node", persistent(only_run_on_ml_node=True)),
@@ -388,6 +411,8 @@ MODELS: list[Mutation] = [
 KINDS = {
     "iam_roles.role": ROLES,
     "iam_policies.policy": POLICIES,
+    "secretsmanager_secrets.kept": SECRETS,
+    "agents.asks": [],  # before 3.1 no field can be changed
     "cluster_settings.ml": SETTINGS,
     "security_roles.mutated": SECURITY,
     "action_groups.mutated_group": ACTION_GROUPS,

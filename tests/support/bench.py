@@ -67,10 +67,15 @@ def kinds() -> Mapping[str, Kind]:
     return load_kinds(load_schemas(Path(__file__).parents[2] / "schemas"))
 
 
+@cache
+def _attributes() -> Mapping[str, Sequence[str]]:
+    return {name: kind.schema.attributes for name, kind in kinds().items()}
+
+
 def templated(value: Json) -> Value:
     """A manifest's value with its references as templates."""
     if isinstance(value, str):
-        return parse(value, {name: kind.schema.attributes for name, kind in kinds().items()})
+        return parse(value, _attributes())
     if isinstance(value, Mapping):
         return {key: templated(member) for key, member in value.items()}
     if isinstance(value, Sequence):

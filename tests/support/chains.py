@@ -18,6 +18,9 @@ SECRETS = {"key": "correct horse battery staple"}
 Fields: TypeAlias = st.SearchStrategy[dict[str, Json]]
 
 words = st.sampled_from(["", "one", "two words", "ümlaut", "${parameters.x}"])
+plain = st.sampled_from(["", "one", "two words", "ümlaut"])
+"""Descriptions that ML Commons takes in every version."""
+
 flags = st.booleans()
 
 
@@ -50,6 +53,9 @@ def beside_a_chain(model: str) -> Sections:
                 "tags": {"team": "x"},
             }
         },
+        "secretsmanager_secrets": {
+            "kept": {"description": "a secret", "secret_string": "plain", "tags": {"team": "x"}}
+        },
         "action_groups": {"ask": {"allowed_actions": ["cluster:admin/opensearch/ml/predict"]}},
         "tenants": {"room": {"description": "a tenant"}},
         "security_roles": {"asks": {"cluster_permissions": ["ask"]}},
@@ -66,7 +72,12 @@ def beside_a_chain(model: str) -> Sections:
             }
         },
         "search_pipelines": {"answers": {"response_processors": [asks]}},
+        "agents": {"asks": {"type": "flow", "tools": [{"type": "MLModelTool", "parameters": _asked(model)}]}},
     }
+
+
+def _asked(model: str) -> dict[str, Json]:
+    return {"model_id": f"${{models.{model}.id}}", "prompt": "${parameters.question}"}
 
 
 def _roles(number: int) -> Fields:
@@ -114,6 +125,19 @@ def _policies(number: int) -> Fields:
     }
     policy: Fields = st.fixed_dictionaries(stated, optional={"tags": tags})
     return st.fixed_dictionaries({f"asking{number}": policy})
+
+
+def _managed_secrets(number: int) -> Fields:
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "name": st.sampled_from([f"chain/key{number}", f"Key_{number}"]),
+        "description": words,
+        "kms_key_id": st.sampled_from(["alias/own", "alias/aws/secretsmanager"]),
+        "recovery_window_in_days": st.sampled_from([0, 7]),
+        "tags": st.dictionaries(st.sampled_from(["team", "Stage"]), st.sampled_from(["x", "y"])),
+    }
+    # A value that is not stated any more is left as it is, so that it is stated always.
+    value = {"secret_string": st.sampled_from(["${secret.key}", '{"key": "${secret.key}"}'])}
+    return st.fixed_dictionaries({f"key{number}": st.fixed_dictionaries(value, optional=optional)})
 
 
 def _settings(number: int) -> Fields:
@@ -248,9 +272,10 @@ def _users(number: int) -> Fields:
 
 
 def _connectors(number: int) -> Fields:
+    role, secret = f"${{iam_roles.invoke{number}.arn}}", f"${{secretsmanager_secrets.key{number}.arn}}"
     sigv4 = {
         "protocol": st.just("aws_sigv4"),
-        "credential": st.just({"roleArn": f"${{iam_roles.invoke{number}.arn}}"}),
+        "credential": st.sampled_from([{"roleArn": role}, {"roleArn": role, "secretArn": secret}]),
         "actions": st.just([action(number)]),
     }
     http = {
@@ -260,7 +285,7 @@ def _connectors(number: int) -> Fields:
     }
     optional: dict[str, st.SearchStrategy[Any]] = {
         "name": st.just(f"Connector {number}"),
-        "description": words,
+        "description": plain,
         "version": st.sampled_from([1, "2"]),
         "parameters": st.dictionaries(
             st.sampled_from(["model", "region", "n"]), st.sampled_from(["a", "5", 0, 0.5, True]), max_size=3
@@ -275,7 +300,7 @@ def _connectors(number: int) -> Fields:
 def _groups(number: int) -> Fields:
     # What absence means depends on the domain, so that a stated mode can not be taken back: always or never.
     modes = {"access_mode": st.sampled_from(["public", "private", "restricted"])} if number == 1 else {}
-    optional = {"name": st.just(f"Group {number}"), "description": words}
+    optional = {"name": st.just(f"Group {number}"), "description": plain}
     return st.fixed_dictionaries({f"g{number}": st.fixed_dictionaries(modes, optional=optional)})
 
 
@@ -286,13 +311,42 @@ def _models(number: int) -> Fields:
             "model_group_id": st.just(f"${{model_groups.g{number}.id}}"),
         },
         optional={
-            "description": words,
+            "description": plain,
             "is_enabled": flags,
             "rate_limiter": st.fixed_dictionaries({"limit": st.sampled_from([5, "7"]), "unit": st.just("MINUTES")}),
             "model_state": st.sampled_from(["DEPLOYED", "UNDEPLOYED"]),
         },
     )
     return st.dictionaries(st.sampled_from([f"m{number}", f"m{number}b"]), one, min_size=1, max_size=2)
+
+
+def _agents(models: Sequence[str]) -> Fields:
+    """Agents that ask models, and one that asks another agent."""
+    asked = st.sampled_from(models).map(_asked)
+    values = st.sampled_from(["a", "5", 0, True])
+    tool = st.fixed_dictionaries(
+        {"type": st.just("MLModelTool"), "parameters": asked},
+        optional={"description": words, "include_output_in_agent_response": flags},
+    )
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "description": words,
+        "tools": st.lists(tool, max_size=1),
+        "parameters": st.dictionaries(st.sampled_from(["x", "y"]), values, max_size=2),
+        "memory": st.just({"type": "conversation_index"}),
+        "app_type": st.sampled_from(["", "rag"]),
+    }
+    llm = asked.map(lambda parameters: {"model_id": parameters["model_id"], "parameters": {"n": 5}})
+    asking = st.one_of(
+        st.fixed_dictionaries({"type": st.sampled_from(["flow", "conversational_flow"])}, optional=optional),
+        st.fixed_dictionaries({"type": st.just("conversational"), "llm": llm}, optional=optional),
+    )
+    passed_on = {"type": "AgentTool", "parameters": {"agent_id": "${agents.asks.id}"}}
+    passing_on = st.fixed_dictionaries({"type": st.just("flow"), "tools": st.just([passed_on])})
+    return st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"asks": asking}),
+        st.fixed_dictionaries({"asks": asking, "passes-on": passing_on}),
+    )
 
 
 @st.composite
@@ -303,6 +357,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
     for number in chains:
         for kind, strategy in (
             ("iam_policies", _policies(number)),
+            ("secretsmanager_secrets", _managed_secrets(number)),
             ("iam_roles", _roles(number)),
             ("cluster_settings", _settings(number)),
             ("action_groups", _action_groups(number)),
@@ -318,6 +373,7 @@ def manifests(draw: st.DrawFn, most: int = 3) -> Sections:
             ("models", _models(number)),
         ):
             sections.setdefault(kind, {}).update(draw(strategy))
+    sections["agents"] = draw(_agents(sorted(sections["models"])))
     mapping = draw(
         st.fixed_dictionaries(
             {"backend_roles": st.just([f"${{iam_roles.signer{number}.arn}}" for number in chains])},
@@ -367,8 +423,12 @@ def _foreign_mapping(lists: Mapping[str, Sequence[str]], described: bool) -> Doc
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A world that others use too: their roles, members, trusted endpoints, settings, connectors, groups, models."""
+    """A world, of one of three versions, that others use too.
+
+    They have roles, members, trusted endpoints, settings, connectors, groups and models of theirs.
+    """
     world = World(page=draw(st.sampled_from([1, 2, 100])), deploy=draw(st.sampled_from([0.0, 1.0])))
+    world.domain.version = draw(st.sampled_from(["2.19.4", "3.4.0", "3.9.0"]))
     for name in draw(st.lists(st.sampled_from(["theirs", "Invoke"]), unique=True)):
         about = {"RoleName": name, "AssumeRolePolicyDocument": '{"Version": "2012-10-17", "Statement": []}'}
         world.account.answer("CreateRole", about, 0.0)

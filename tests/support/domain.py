@@ -5,13 +5,13 @@ https://docs.opensearch.org/latest/ml-commons-plugin/api/index/
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tests.support import searching
+from tests.support.agents import Agents
 from tests.support.cluster import Cluster
+from tests.support.collection import Collection, Delays
 from tests.support.indices import Indices
 from tests.support.refusal import Doc, Refused
 from tests.support.security import ADMIN, Security
@@ -44,58 +44,6 @@ _DEPLOYED = ("DEPLOYED", "PARTIALLY_DEPLOYED")
 _PARAMETER = re.compile(r"\$\{parameters\.([^}]+)\}")
 
 
-@dataclass
-class Delays:
-    """Seconds the domain takes: until an update shows in searches, and until a model is deployed."""
-
-    search: float = 0.0
-    deploy: float = 0.0
-
-
-class Collection:
-    """Documents by id. An update shows in `searched` after a while; what is new or gone shows at once."""
-
-    def __init__(self, prefix: str, delays: Delays) -> None:
-        self.documents: dict[str, Doc] = {}
-        self.used = False
-        self._prefix = prefix
-        self._delays = delays
-        self._stale: dict[str, tuple[Doc, float]] = {}
-        self._names: defaultdict[str, list[str]] = defaultdict(list)
-        self._made = 0
-
-    def add(self, document: Doc) -> str:
-        """Keep a new document under an id of its own."""
-        self.used = True
-        self._made += 1
-        one = f"{self._prefix}{self._made:04d}"
-        self.documents[one] = document
-        self._names[document["name"]].append(one)
-        return one
-
-    def named(self, name: str) -> list[str]:
-        """The ids of the documents that have a name now."""
-        return [one for one in self._names[name] if one in self.documents and self.documents[one]["name"] == name]
-
-    def update(self, one: str, changes: Doc, now: float) -> None:
-        """Change a document; searches show the old one for a while."""
-        before, until = self._stale.get(one, ({}, -1.0))
-        if now >= until:
-            before = dict(self.documents[one])
-        if self._delays.search:
-            self._stale[one] = (before, now + self._delays.search)
-        self.documents[one] = {**self.documents[one], **changes}
-        if one not in self._names[self.documents[one]["name"]]:
-            self._names[self.documents[one]["name"]].append(one)
-
-    def searched(self, now: float) -> dict[str, Doc]:
-        """The documents as a search shows them now."""
-        return {
-            one: self._stale[one][0] if one in self._stale and now < self._stale[one][1] else document
-            for one, document in self.documents.items()
-        }
-
-
 class Domain:
     """One domain. `has_role` says whether an IAM role exists, for requests signed as one."""
 
@@ -109,6 +57,8 @@ class Domain:
         self.connectors = Collection("connector-", delays)
         self.groups = Collection("group-", delays)
         self.models = Collection("model-", delays)
+        self.agents = Agents(Collection("agent-", delays))
+        self.version = "2.19.4"
         self.failing_deploys = 0
         self.stuck_deploys = 0
         self.caller = ADMIN
@@ -125,7 +75,7 @@ class Domain:
         self._asking = identity or self.caller
         parts = path.strip("/").split("/")
         if path == "/":
-            version = {"distribution": "opensearch", "number": "2.19.4"}
+            version = {"distribution": "opensearch", "number": self.version}
             return {"cluster_name": "test", "cluster_uuid": "cluster-1", "version": version}
         if path == "/_plugins/_security/authinfo":
             return {"user_name": self.caller, "roles": self.caller_roles, "backend_roles": [self.caller]}
@@ -186,6 +136,10 @@ class Domain:
 
     def _ml(self, method: str, rest: Sequence[str], query: Mapping[str, str], body: Any, now: float) -> Doc:
         family, one = rest[0], rest[1]
+        if family == "agents":
+            return self.agents.answer(method, one, body, self._number, now)
+        if self._number >= (3, 1) and method in ("POST", "PUT") and isinstance(body, dict):
+            _refuse_signs(body)
         collection = {"connectors": self.connectors, "model_groups": self.groups, "models": self.models}[family]
         if one == "_search":
             shown = {key: found for key, found in collection.searched(now).items() if self._shows(family, found)}
@@ -213,6 +167,14 @@ class Domain:
             return _public(collection.documents[one])
         act = {"PUT": self._update, "DELETE": self._delete}[method]
         return act(family, one, body, now)
+
+    def _chosen(self, body: Doc, key: str) -> str | None:
+        """The id that who makes an object wants it to have; older domains do not look at it."""
+        return body.get(key) if self._number >= (3, 9) else None
+
+    @property
+    def _number(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.version.split("."))
 
     def _shows(self, family: str, document: Doc) -> bool:
         """Whether access control lets who asks see an object: he made it, it is public or nobody's, or he sees all."""
@@ -260,7 +222,7 @@ class Domain:
             raise Refused(400, "Connector credential is null or empty list")
         connector = {"parameters": {}, **self._owned("connector"), **_connector(body)}
         self._check(connector)
-        return self.connectors.add(connector)
+        return self.connectors.add(connector, self._chosen(body, "connector_id"))
 
     def _update_connector(self, one: str, body: Doc, now: float) -> None:
         before, changes = self.connectors.documents[one], _connector(body)
@@ -289,7 +251,8 @@ class Domain:
 
     def _register_group(self, body: Doc) -> str:
         self._unused_name(body["name"], "")
-        return self.groups.add({"access": "public", **self._owned("model"), **_group(body)})
+        group = {"access": "public", **self._owned("model"), **_group(body)}
+        return self.groups.add(group, self._chosen(body, "model_group_id"))
 
     def _update_group(self, one: str, body: Doc, now: float) -> None:
         if "name" in body:
@@ -313,7 +276,7 @@ class Domain:
             raise Refused(500, f"Model Group Response is empty for {group}")
         kept: Doc = {key: body[key] for key in ("name", "description", "connector_id", "is_enabled") if key in body}
         model = {**kept, "model_group_id": group, "algorithm": "REMOTE", "model_state": "REGISTERED"}
-        one = self.models.add(model)
+        one = self.models.add(model, self._chosen(body, "model_id"))
         if deploy:
             self._start(one, now)
         return {"task_id": f"task-{one}", "status": "CREATED", "model_id": one}
@@ -376,6 +339,13 @@ class Domain:
                 self._due.remove(due)
                 if due[1] in self.models.documents:
                     self.models.documents[due[1]]["model_state"] = due[2]
+
+
+def _refuse_signs(body: Doc) -> None:
+    for name in ("name", "description"):
+        if not re.fullmatch(r"""[\w\s.,!?():@\-'/"]*""", body.get(name) or ""):
+            reason = f"Validation Failed: 1: {name} can only contain letters, numbers, spaces, and basic punctuation;"
+            raise Refused(400, reason)
 
 
 def _connector(body: Doc) -> Doc:

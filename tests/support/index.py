@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tests.support import searching
-from tests.support.domain import Delays
+from tests.support.collection import Delays
 from tests.support.refusal import Doc, Refused
 
 

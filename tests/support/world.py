@@ -11,20 +11,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._iam import MARK
+from reconciler.kinds._aws import MARK
 from reconciler.model.request import Answer, Request, Service
-from tests.support.account import Account
-from tests.support.domain import Delays, Domain
+from tests.support.account import ACCOUNT, Account
+from tests.support.collection import Delays
+from tests.support.domain import Domain
 from tests.support.index import Index
 from tests.support.indices import shown
 from tests.support.refusal import Doc, Refused
+from tests.support.vault import Vault
 
 _MAKES: Mapping[str, str] = {
     "CreateRole": "iam_roles",
     "CreatePolicy": "iam_policies",
+    "CreateSecret": "secretsmanager_secrets",
     "POST /_plugins/_ml/connectors/_create": "connectors",
     "POST /_plugins/_ml/model_groups/_register": "model_groups",
     "POST /_plugins/_ml/models/_register": "models",
+    "POST /_plugins/_ml/agents/_register": "agents",
 }
 
 
@@ -37,7 +41,8 @@ class World:
         self.account = Account(settling=settling, page=page)
         self.domain = Domain(self.account.has, Delays(search, deploy))
         self.ledger = Index(self.domain.delays)
-        self.secrets: dict[str, str] = {}  # of Secrets Manager, by id
+        self.vault = Vault(ACCOUNT)
+        self.secrets: dict[str, str] = {}  # that others keep in Secrets Manager, by id
         self._late: list[tuple[float, Request]] = []
 
     def advance(self, now: float) -> None:
@@ -76,17 +81,16 @@ class World:
         if request.service in (Service.IAM, Service.STS):
             return self.account.answer(request.operation, json.loads(json.dumps(dict(request.parameters))), self.now)
         if request.service is Service.SECRETS:
-            return self._secret(str(request.parameters["SecretId"]))
+            return self._managed(request.operation, json.loads(json.dumps(dict(request.parameters))))
         path = request.path.partition("?")[0]
         if request.service is Service.LEDGER:
             return self.ledger.answer(request.method, path, request.query, body, self.now)
         return self.domain.answer(request.method, path, request.query, body, request.identity, self.now)
 
-    def _secret(self, one: str) -> Doc:
-        if one not in self.secrets:
-            reason = "Secrets Manager can't find the specified secret."
-            raise Refused(400, reason, "ResourceNotFoundException")
-        return {"Name": one, "SecretString": self.secrets[one]}
+    def _managed(self, operation: str, asked: Mapping[str, Any]) -> Doc:
+        if operation == "GetSecretValue" and asked["SecretId"] in self.secrets:
+            return {"Name": asked["SecretId"], "SecretString": self.secrets[asked["SecretId"]]}
+        return self.vault.operations()[operation](asked)
 
     def state(self) -> Json:
         """Everything there is but the ledger, without ids and times: equal states are the same to their users."""
@@ -95,7 +99,7 @@ class World:
             one: f"<{kind} {document['name']}>"
             for kind, collection in _collections(domain).items()
             for one, document in collection.items()
-        }
+        } | {one["ARN"]: f"<secretsmanager_secrets {name}>" for name, one in self.vault.there.items()}
         roles = {
             name: {
                 **{key: value for key, value in role.items() if key not in ("RoleId", "settled")},
@@ -113,6 +117,16 @@ class World:
                 "marked": MARK in one["tags"],
             }
             for name, one in self.account.managed.policies.items()
+        }
+        secrets = {
+            name: {
+                "Description": "",
+                "KmsKeyId": "alias/aws/secretsmanager",
+                **{key: value for key, value in one.items() if key not in ("ARN", "Tags")},
+                "tags": {tag["Key"]: tag["Value"] for tag in one["Tags"] if tag["Key"] != MARK},
+                "marked": any(tag["Key"] == MARK for tag in one["Tags"]),
+            }
+            for name, one in self.vault.there.items()
         }
         mappings = {
             name: {key: sorted(value) if isinstance(value, list) else value for key, value in mapping.items()}
@@ -136,7 +150,15 @@ class World:
         }
         found: Json = json.loads(
             json.dumps(
-                {"roles": roles, "policies": policies, "settings": settings, "mappings": mappings, **named, **objects},
+                {
+                    "roles": roles,
+                    "policies": policies,
+                    "secrets": secrets,
+                    "settings": settings,
+                    "mappings": mappings,
+                    **named,
+                    **objects,
+                },
                 sort_keys=True,
             )
         )
@@ -152,6 +174,7 @@ class World:
         roles = {role["RoleId"]: f"<iam_roles {role['RoleName']}>" for role in self.account.roles.values()}
         managed = self.account.managed.policies.values()
         policies = {one["PolicyId"]: f"<iam_policies {one['PolicyName']}>" for one in managed}
+        secrets = {one["ARN"]: f"<secretsmanager_secrets {name}>" for name, one in self.vault.there.items()}
         made = self.domain.indices.named.items()
         indices = {one["settings"]["index.uuid"]: f"<indices {name}>" for name, one in made}
         found: Json = _renamed(
@@ -159,7 +182,7 @@ class World:
                 address: {key: value for key, value in row.items() if key not in ("at", "fingerprints", "prior")}
                 for address, row in sorted(self.ledger.rows(manifest).items())
             },
-            {**names, **roles, **policies, **indices},
+            {**names, **roles, **policies, **secrets, **indices},
         )
         return found
 
@@ -172,6 +195,7 @@ class World:
         found = Counter({kind: len(collection) for kind, collection in _collections(self.domain).items()})
         found["iam_roles"] = len(self.account.roles)
         found["iam_policies"] = len(self.account.managed.policies)
+        found["secretsmanager_secrets"] = len(self.vault.there)
         found.update({kind: len(objects) for kind, objects in _named(self.domain).items()})
         return found
 
@@ -195,12 +219,15 @@ def _collections(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
         "connectors": domain.connectors.documents,
         "model_groups": domain.groups.documents,
         "models": domain.models.documents,
+        "agents": domain.agents.documents,
     }
 
 
 def _stated(document: Doc) -> Doc:
     """A document with what it is silent about said, so that the same is said the same way; its name comes first."""
     defaults: Doc = {"name": document["name"], "description": ""}
+    if "type" in document:
+        defaults["app_type"] = ""
     if "model_state" in document:
         state = document["model_state"]
         defaults |= {"is_enabled": True, "state": "UNDEPLOYED" if state == "REGISTERED" else state}

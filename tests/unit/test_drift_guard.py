@@ -25,6 +25,7 @@ READING = [
     Request(Service.IAM, "GetAccountAuthorizationDetails"),
     Request(Service.STS, "GetCallerIdentity"),
     Request(Service.SECRETS, "GetSecretValue", {"SecretId": "s"}),
+    Request(Service.SECRETS, "DescribeSecret", {"SecretId": "s"}),
     Request(Service.SECRETS, "ListSecrets"),
     Request(Service.OPENSEARCH, "GET /_plugins/_ml/models/_search", body={"query": {"match_all": {}}}),
     Request(Service.OPENSEARCH, "HEAD /x"),
@@ -36,6 +37,7 @@ NOT_READING = [
     Request(Service.STS, "AssumeRole", {"RoleArn": ROLE}),
     Request(Service.STS, "GetSessionToken"),
     Request(Service.SECRETS, "PutSecretValue"),
+    Request(Service.SECRETS, "RestoreSecret"),
     Request(Service.OPENSEARCH, "POST /_plugins/_ml/models/_search"),
     Request(Service.OPENSEARCH, "POST /_plugins/_ml/models/{id}/_predict", {"id": "x"}),
     Request(Service.OPENSEARCH, "PATCH /_plugins/_security/api/roles"),
@@ -77,6 +79,8 @@ FIELDS: Mapping[str, dict[str, Any]] = {
     "ingest_pipelines": {"description": "new"},
     "index_templates": {"index_patterns": ["x-*"]},
     "indices": {"settings": {"number_of_replicas": 2}},
+    "secretsmanager_secrets": {"name": "x", "description": "new", "secret_string": "s"},
+    "agents": {"name": "x", "type": "flow", "description": "new"},
 }
 LIVE: Mapping[str, dict[str, Any]] = {
     "iam_roles": {
@@ -84,6 +88,7 @@ LIVE: Mapping[str, dict[str, Any]] = {
         "managed_policy_arns": [ROLE], "tags": {},
     },
     "connectors": {},
+    "secretsmanager_secrets": {"description": "", "kms_key_id": "alias/aws/secretsmanager", "tags": {}},
     "models": {"model_state": "UNDEPLOYED"},
 }  # fmt: skip
 

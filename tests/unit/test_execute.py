@@ -152,7 +152,7 @@ def test_a_failing_settings_object_does_not_stop_its_neighbours() -> None:
     world = World()
     sections: Sections = {
         "cluster_settings": {
-            "a": {f"{PREFIX}unheard_of": 1},
+            "a": {f"{PREFIX}rag_pipeline_feature_enabled": "perhaps"},
             "b": {f"{PREFIX}native_memory_threshold": 80},
             "c": {f"{PREFIX}jvm_heap_memory_threshold": 80},
         }

@@ -201,7 +201,8 @@ def test_objects_of_one_name_have_addresses_of_their_own_and_are_told() -> None:
     [
         ("http", "Bearer ${credential.key}", False, ["key"]),
         ("http", "Bearer ${credential.secretArn.key}", True, ["secretArn", "roleArn"]),
-        ("http", "", True, ["key"]),
+        ("http", "", True, ["roleArn"]),
+        ("http", "", False, ["key"]),
         ("aws_sigv4", "", True, ["roleArn"]),
         ("aws_sigv4", "", False, ["access_key", "secret_key"]),
     ],

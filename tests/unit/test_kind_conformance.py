@@ -18,7 +18,7 @@ from reconciler.model.kind import Kind, Made, Place, Work
 from reconciler.model.objects import Address, Desired
 from reconciler.model.request import Request, Service, writes
 from reconciler.model.steps import Call, Reply
-from reconciler.plan.survey import desired_objects
+from reconciler.plan.survey import desired_objects, stated_place
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = load_schemas(ROOT / "schemas")
@@ -69,7 +69,7 @@ def test_objects_of_a_kind_have_one_way_to_be_told_apart(kind: Kind) -> None:
 def test_grants_are_declared(kind: Kind) -> None:
     for grants in (kind.to_read, kind.to_write):
         assert grants.iam
-        assert all(action.partition(":")[0] in ("iam", "sts", "es") for action in grants.iam)
+        assert all(action.partition(":")[0] in ("iam", "sts", "es", "secretsmanager") for action in grants.iam)
         assert grants.opensearch or grants.security_rest or not any(action.startswith("es:") for action in grants.iam)
     assert len(set(kind.to_write.iam)) == len(kind.to_write.iam)
 
@@ -102,7 +102,7 @@ def test_the_example_is_in_order(kind: Kind) -> None:
     desired = desired_objects(manifest, KINDS)
     assert any(address.kind == kind.name for address in desired)
     assert references.problems(desired, KINDS, lambda *_: None) == []
-    assert lint.problems(desired, KINDS, lambda *_: None) == []
+    assert lint.problems(desired, KINDS, stated_place(manifest.target), lambda *_: None) == []
 
 
 @every_kind

@@ -12,6 +12,7 @@ A case is a file `kinds/<kind>/<case>.json`. Its keys:
 - `others`: by field, the entries of shared lists that other manifests count on; `rotated`: secrets with a new value
 - `sought`: what to look for, when it is not the object of `manifest` and `applied`
 - `sees_all`: false when objects may be hidden from the caller
+- `place`: what of the place is not as usual, such as its `version`
 - `exchange`: requests with their answers in the order they have to come, those sent side by side as a list, and
   between them the pauses by what is waited for. A policy sent as text is written `{"text": {...}}`
 - `result`: what comes out. Of an update `differences` are those between `live` and `manifest`, of a reading with a
@@ -39,7 +40,9 @@ from reconciler.model.steps import Call, Failed, NeverHappened, Pause, Reply, St
 CASES = Path(__file__).parent / "kinds"
 SCHEMAS = load_schemas(Path(__file__).parents[2] / "schemas")
 KINDS = load_kinds(SCHEMAS)
-PLACE = Place("us-east-1", "123456789012", "aws", "search-demo", "https://search-demo.example.com", managed=True)
+PLACE = Place(
+    "us-east-1", "123456789012", "aws", "search-demo", "https://search-demo.example.com", True, "2.19.4", True
+)
 MARK = "demo/ledger-1"
 
 Case = Mapping[str, Any]
@@ -51,7 +54,7 @@ def test_case(file: Path) -> None:
     case = json.loads(file.read_text("utf-8"))
     assert case.keys() <= {
         "why", "do", "name", "manifest", "live", "applied", "others", "users", "rotated", "sought", "sees_all",
-        "exchange", "result",
+        "place", "exchange", "result",
     }  # fmt: skip
     assert case["why"]
     assert case["result"]
@@ -64,7 +67,8 @@ def test_case(file: Path) -> None:
 def test_every_operation_of_a_kind_has_cases(kind: str) -> None:
     done = {json.loads(file.read_text("utf-8"))["do"] for file in FILES if file.parent.name == kind}
     assert done - {"check"} == {"read", "look", "create", "update", "delete", "diff"}
-    assert ("check" in done) == (type(KINDS[kind]).check is not Kind.check)
+    own = type(KINDS[kind])
+    assert ("check" in done) == (own.check is not Kind.check or own.unfit is not Kind.unfit)
 
 
 def test_many_names_are_searched_for_in_parts_and_a_full_page_is_no_answer() -> None:
@@ -109,26 +113,26 @@ def outcome(kind: Kind, case: Case) -> dict[str, Any]:
     if kind.schema.name_field and "manifest" in case:
         fields = {kind.schema.name_field: service_name, **fields}
     row = _row(Address(kind.name, name), case, service_name)
-    do = case["do"]
+    do, place = case["do"], replace(PLACE, **case.get("place", {}))
     if do == "check":
-        return {
-            "faults": [
-                f"{fault.code} {dotted(fault.path)}: {fault.message} ({fault.hint})" for fault in kind.check(fields)
-            ]
-        }
+        faults = (*kind.check(fields, place), *kind.unfit(fields, place))
+        return {"faults": [f"{one.code} {dotted(one.path)}: {one.message} ({one.hint})" for one in faults]}
     if do in ("read", "look"):
         return _reading(kind, case, fields, service_name, row)
     live = _live(case.get("live"), service_name)
     found = differences(kind.schema, _versions(case, fields, live, row)) if live and do != "delete" else ()
     result: dict[str, Any] = {
         "differences": [told(change) for change in found],
-        "replace": replacement(kind.schema, found, fields),
+        "refused": [f"{one.code} {dotted(one.path)}: {one.message}" for one in kind.refused(found, live)]
+        if live
+        else [],
+        "replace": replacement(kind.schema, found, fields) or (kind.remade(found, fields, place) if found else ""),
     }
     if do == "diff":
         assert "exchange" not in case
         return result
     work = Work(
-        Address(kind.name, name), service_name, PLACE, fields, frozenset(change.field for change in found), live, row,
+        Address(kind.name, name), service_name, place, fields, frozenset(change.field for change in found), live, row,
         MARK, {field: frozenset(entries) for field, entries in case.get("others", {}).items()},
         frozenset(case.get("users", ())),
     )  # fmt: skip
@@ -197,7 +201,7 @@ def _reading(kind: Kind, case: Case, fields: Mapping[str, Value], name: str, row
         Sought(one["name"], one.get("id", ""), frozenset(one.get("fields", ())), tuple(one.get("signers", ())))
         for one in case.get("sought", default)
     ]
-    place = replace(PLACE, sees_all=case.get("sees_all", True))
+    place = replace(PLACE, sees_all=case.get("sees_all", True), **case.get("place", {}))
     steps = kind.read(sought, place) if case["do"] == "read" else kind.look(sought[0], place)
     reading, error = drive(steps, case["exchange"])
     if not isinstance(reading, Reading):

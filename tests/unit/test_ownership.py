@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.execute import Status, let_go
-from reconciler.kinds._iam import MARK
+from reconciler.kinds._aws import MARK
 from reconciler.manifest.load import Lifecycle
 from reconciler.model.change import Action
 from reconciler.model.kind import Place

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.kinds._iam import MARK
+from reconciler.kinds._aws import MARK
 from reconciler.model.change import Action
 from reconciler.model.objects import Address
 from reconciler.plan.decide import Permissions

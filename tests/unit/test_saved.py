@@ -60,7 +60,7 @@ SECTIONS: Sections = {
         "c": {
             "protocol": "http",
             "description": "d",
-            "credential": {"key": "Bearer ${secret.key}"},
+            "credential": {"key": "Bearer ${secret.key}", "roleArn": "arn:aws:iam::123456789012:role/r"},
             "parameters": {"model": "m"},
             "actions": [action(1)],
         }
@@ -151,7 +151,13 @@ def test_every_plan_that_is_written_keeps_to_the_schema(
     assert kept(bench.plan({}), {}).desired == {}
 
 
-UNSOUND = {"a credential stands in the manifest as it is", "the parameters have no model"}
+UNSOUND = {
+    "a credential stands in the manifest as it is",
+    "the parameters have no model",
+    "aws_sigv4 needs the parameter service_name",
+    "aws_sigv4 needs the parameter region",
+    "Amazon OpenSearch Service wants roleArn, the role that it calls the model as",
+}
 """What is wrong with generated manifests, which no file could hold."""
 
 

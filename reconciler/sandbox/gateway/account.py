@@ -17,7 +17,7 @@ from moto.core.utils import utcnow
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.secretsmanager.models import secretsmanager_backends
+from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from werkzeug.test import Client
 
@@ -217,6 +217,17 @@ class Account:
         """The ARN, with the suffix that the service gives it, of a secret."""
         found = secretsmanager_backends[ACCOUNT][region].secrets.get(name_or_arn)
         return found.arn if found else None
+
+    def is_to_be_deleted(self, secret: str, region: str) -> bool:
+        """Whether a secret was deleted, and can still be had back."""
+        found = secretsmanager_backends[ACCOUNT][region].secrets.get(secret)
+        return bool(found and found.is_deleted())
+
+    def clear_description(self, secret: str, region: str) -> None:
+        """Take the description of a secret away."""
+        found = secretsmanager_backends[ACCOUNT][region].secrets.get(secret)
+        if isinstance(found, FakeSecret):
+            found.description = ""
 
     def has_principal(self, arn: str) -> bool:
         """Whether a user or role of that ARN exists. Of other accounts nothing is known, so theirs do."""

@@ -61,6 +61,13 @@ def name_service_role(operation: Operation, account: Account, answer: Answer) ->
     return Answer(answer.status, answer.headers, answer.body.replace(f"{old}<".encode(), f"{new}<".encode()))
 
 
+def empty_description(operation: Operation, account: Account, answer: Answer) -> Answer:
+    """UpdateSecret with an empty Description takes it away (API_UpdateSecret)."""
+    if operation.parameters.get("Description") == "":
+        account.clear_description(operation.parameters["SecretId"], operation.region)
+    return answer
+
+
 EFFECTS: Mapping[str, Effect] = {
     "iam:CreateRole": bind_trust,
     "iam:UpdateAssumeRolePolicy": bind_trust,
@@ -69,6 +76,7 @@ EFFECTS: Mapping[str, Effect] = {
     "iam:UpdateRole": default_session_length,
     "iam:CreateUser": name_user,
     "iam:CreateServiceLinkedRole": name_service_role,
+    "secretsmanager:UpdateSecret": empty_description,
 }
 
 

@@ -154,6 +154,14 @@ def trusted(operation: Operation, account: Account) -> Refusal | None:
     return None if Verdict.ALLOWED in (direct, delegated) and own is Verdict.ALLOWED else refused
 
 
+def name_is_free(operation: Operation, account: Account) -> Refusal | None:
+    """A secret that was deleted keeps its name as long as it can be had back (API_CreateSecret)."""
+    if account.is_to_be_deleted(operation.parameters.get("Name", ""), operation.region):
+        reason = "You can't create this secret because a secret with this name is already scheduled for deletion."
+        return Refusal("InvalidRequestException", reason, 400)
+    return None
+
+
 _OF_A_ROLE: tuple[Rule, ...] = (authorised, limits.role_exists)
 _CHANGES_A_ROLE: tuple[Rule, ...] = (*_OF_A_ROLE, limits.unprotected)
 
@@ -209,6 +217,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "iam:UpdateAssumeRolePolicy": (*_CHANGES_A_ROLE, limits.trust_is_policy, limits.trust_fits, principals_exist),
     "iam:UpdateRole": (*_CHANGES_A_ROLE, limits.description_fits, limits.session_length_fits),
     "iam:UpdateRoleDescription": (*_CHANGES_A_ROLE, limits.description_fits),
+    "secretsmanager:CreateSecret": (authorised, name_is_free),
     "sts:AssumeRole": (limits.session_name_fits, trusted, limits.session_is_short_enough),
     "sts:GetCallerIdentity": (),  # needs no permission
     "sts:GetSessionToken": (),

@@ -169,10 +169,13 @@ def _parse(part: Part) -> Document:
         match key:
             case "name" | "type" | "description" | "app_type":
                 agent[key] = member.text()
-            case "llm" | "memory":
-                agent[key] = document(member.value)
+            case "llm":
+                agent[key] = _parse_llm(member)
+            case "memory":
+                agent[key] = _parse_memory(member)
             case "parameters":
-                agent[key] = dict(parameter_map(member.value))
+                parameters = parameter_map(member.value)
+                agent |= {key: dict(parameters)} if parameters else {}
             case "tools":
                 tools = [_parse_tool(element) for element in member.elements()]
                 if tools:
@@ -195,6 +198,33 @@ def _parse(part: Part) -> Document:
     return agent
 
 
+def _parse_llm(part: Part) -> Document:
+    llm: Document = {}
+    for key, member in part.members():
+        match key:
+            case "model_id":
+                llm[key] = member.text()
+            case "parameters":
+                parameters = parameter_map(member.value)
+                llm |= {key: dict(parameters)} if parameters else {}
+    if "model_id" not in llm:
+        raise illegal_argument("model ID is null")
+    return llm
+
+
+def _parse_memory(part: Part) -> Document:
+    memory: Document = {}
+    for key, member in part.members():
+        match key:
+            case "type" | "session_id":
+                memory[key] = member.text()
+            case "window_size":
+                memory[key] = member.number()
+    if "type" not in memory:
+        raise illegal_argument("agent name is null")
+    return memory
+
+
 def _parse_tool(part: Part) -> Document:
     tool: Document = {"include_output_in_agent_response": False}
     for key, member in part.members():
@@ -202,7 +232,8 @@ def _parse_tool(part: Part) -> Document:
             case "type" | "name" | "description":
                 tool[key] = member.text()
             case "parameters" | "config":
-                tool[key] = dict(parameter_map(member.value))
+                values = parameter_map(member.value)
+                tool |= {key: dict(values)} if values else {}
             case "include_output_in_agent_response":
                 tool[key] = member.flag()
     if "type" not in tool:
