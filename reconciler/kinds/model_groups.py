@@ -3,13 +3,14 @@
 https://docs.opensearch.org/latest/ml-commons-plugin/api/model-group-apis/index/
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
 from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
-from reconciler.model.kind import Grants, Made, Work
+from reconciler.model.change import FieldChange
+from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Live
 from reconciler.model.steps import Steps
 
@@ -44,6 +45,13 @@ class ModelGroups(MlKind):
         """The access to a group that was made while model access control was off: everybody's, and it has no owner."""
         open_to_all = live.fields.get("access_mode") == "public" and not live.detail
         return frozenset({"access_mode"} if open_to_all else ())
+
+    def refused(self, changes: Iterable[FieldChange], live: Live) -> Iterable[Fault]:
+        """A description that is to be emptied: the service answers that it is done, and leaves it as it was."""
+        for change in changes:
+            if change.field == "description" and not str(change.after or "").strip():
+                message = "the service does not take a group's description away"
+                yield Fault("wrong-value", change.path, message, "state the one there is, or another one")
 
     def create(self, work: Work) -> Steps[Made]:
         body = {**sent(work, "description", "access_mode", "backend_roles"), "name": work.name}

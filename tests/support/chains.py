@@ -300,8 +300,11 @@ def _connectors(number: int) -> Fields:
 def _groups(number: int) -> Fields:
     # What absence means depends on the domain, so that a stated mode can not be taken back: always or never.
     modes = {"access_mode": st.sampled_from(["public", "private", "restricted"])} if number == 1 else {}
-    optional = {"name": st.just(f"Group {number}"), "description": plain}
-    return st.fixed_dictionaries({f"g{number}": st.fixed_dictionaries(modes, optional=optional)})
+    # A description can not be emptied.
+    described = {"description": plain.filter(bool)} if number == 1 else {}
+    stated: dict[str, st.SearchStrategy[Any]] = {**modes, **described}
+    named = st.fixed_dictionaries(stated, optional={"name": st.just(f"Group {number}")})
+    return st.fixed_dictionaries({f"g{number}": named})
 
 
 def _models(number: int) -> Fields:

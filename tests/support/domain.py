@@ -257,7 +257,8 @@ class Domain:
     def _update_group(self, one: str, body: Doc, now: float) -> None:
         if "name" in body:
             self._unused_name(body["name"], one)
-        self.groups.update(one, _group(body), now)
+        described = {"description"} if not str(body.get("description") or "").strip() else set()
+        self.groups.update(one, {key: value for key, value in _group(body).items() if key not in described}, now)
 
     def _unused_name(self, name: str, besides: str) -> None:
         for one in self.groups.named(name):
