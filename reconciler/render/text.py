@@ -99,7 +99,7 @@ def changes(plan: Plan, detail: Detail = Detail.CONCISE) -> Iterator[Text]:
     """Every change that is shown, in order, with as much of it as is wanted."""
     for change in plan.changes if detail is Detail.FULL else plan.shown:
         if detail is Detail.SUMMARY:
-            yield _headline(change, marked=True)
+            yield _in_short(change)
         elif change.action is Action.NO_OP and not change.moved_from:
             yield from _unchanged(plan, change)
         else:
@@ -128,8 +128,8 @@ def one_change(plan: Plan, change: Change, detail: Detail = Detail.CONCISE) -> I
         yield Text(f"      ({note})", "dim")
 
 
-def _headline(change: Change, *, marked: bool = False) -> Text:
-    """The sign, the address and the place of a change; its marks, too, where nothing below has them."""
+def _headline(change: Change) -> Text:
+    """The sign, the address and the place of a change."""
     sign, colour = MOVED if change.action is Action.NO_OP and change.moved_from else SIGNS[change.action]
     line = Text.assemble(f"{sign:>3} ", (str(change.address), "bold"), style=colour)
     if change.position is not None:
@@ -137,10 +137,13 @@ def _headline(change: Change, *, marked: bool = False) -> Text:
         column = min(COLUMN, WIDTH - len(place))
         line.pad_right(max(2, column - len(line.plain)))
         line.append(place, "dim")
-    if marked:
-        line = _marked(line, change.widens)
-        line.append("     disruptive" if change.disruption else "", "bold magenta")
     return line
+
+
+def _in_short(change: Change) -> Text:
+    """A change in one line, with its marks."""
+    line = _marked(_headline(change), change.widens)
+    return line.append("     disruptive", "bold magenta") if change.disruption else line
 
 
 def _unchanged(plan: Plan, change: Change) -> Iterator[Text]:
