@@ -410,8 +410,7 @@ def _ready(made: Plan, session: Session, output: Output, job: _Job) -> Plan:
         told: Mapping[str, Json] = {"errored": True, "problems": [problem_json(one) for one in made.problems]}
         job.reports.tell(replace(account, data=lambda: told))
         raise typer.Exit(1)
-    for change in as_json.changes_json(made):
-        job.reports.event("change", change)
+    job.reports.events("change", as_json.changes_json(made))
     session.secrets.need(session.reader, {name for change in made.work for name in to_read(change)})
     return made
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,11 @@ class Reports:
 
     def event(self, kind: str, data: Mapping[str, Json]) -> None:
         """Print how things go on, where standard output is for events."""
-        if self.form is Format.NDJSON:
+        self.events(kind, [data])
+
+    def events(self, kind: str, several: Iterable[Mapping[str, Json]]) -> None:
+        """Print several events, which are not made where nobody reads them."""
+        for data in several if self.form is Format.NDJSON else ():
             found = self._output.redaction.json(events.event(kind, data, sessions.timestamp()))
             assert isinstance(found, Mapping)
             sys.stdout.write(events.line(found))

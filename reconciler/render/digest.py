@@ -59,8 +59,12 @@ class Item:
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same thing as often as it is told, wherever in its file it stands: without values."""
-        return hashlib.sha256("\0".join((self.rule, self.address, *sorted(self.paths))).encode()).hexdigest()[:32]
+        """The same for the same thing as often as it is told, wherever in its file it stands: without values.
+
+        Only its words tell one problem of an object from another.
+        """
+        told = [self.message] if self.rule.startswith("problem/") else sorted(self.paths)
+        return hashlib.sha256("\0".join((self.rule, self.address, *told)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

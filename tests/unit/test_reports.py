@@ -207,6 +207,12 @@ def test_fingerprints_stay_when_lines_and_values_move() -> None:
     assert before["drift/missing", "models.m"]["locations"] != after["drift/missing", "models.m"]["locations"]
 
 
+def test_problems_of_one_sort_and_object_are_several_alerts() -> None:
+    several = [replace(REFUSED, message=f"{name} exists already") for name in "ab"]
+    found = digests.of_problems("plan", "m.yaml", AT, several).items
+    assert len({one.fingerprint for one in found}) == 2
+
+
 def test_sarif_names_absolute_files_by_uri() -> None:
     place = Position("/a folder/m.yaml", 1, 1)
     document: Any = sarif(digests.of_problems("plan", "", AT, [replace(REFUSED, position=place)]))
