@@ -49,6 +49,22 @@ PlanOrPaths = Annotated[
 Var = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="The value of a variable.")]
 VarFile = Annotated[list[Path] | None, typer.Option("--var-file", help="A YAML or JSON file of variables' values.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Form = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="What to print: text, json, ndjson, markdown, step-summary, junit, sarif, or github (text and "
+        "annotations).",
+        show_default="text",
+    ),
+]
+ReportFiles = Annotated[
+    list[str] | None,
+    typer.Option("--report", metavar="FORMAT=FILE", help="Write a report to FILE too. May be given again."),
+]
+Summary = Annotated[bool, typer.Option("--summary", help="Show a line for each change and no more.")]
+Full = Annotated[bool, typer.Option("--full", help="Show what is the same, too.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colour. NO_COLOR does the same.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where inside the reconciler an error arose.")]
 Stats = Annotated[Path | None, typer.Option("--stats", metavar="FILE", help="Write requests, time and memory to FILE.")]
@@ -132,6 +148,7 @@ def plan(
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 on changes.")] = False,
     adopt: Adopt = None, adopt_all: AdoptAll = False, target: Target = None, max_deletes: MaxDeletes = None,
     allow_lockout: AllowLockout = False, ledger: LedgerFile = None, stats: Stats = None,
+    summary: Summary = False, full: Full = False, form: Form = "", report: ReportFiles = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what differs from what is live. Writes nothing."""
@@ -141,7 +158,9 @@ def plan(
         paths, var or [], var_file or [], adopt or [], adopt_all, ledger,
         target=target or [], max_deletes=max_deletes, allow_lockout=allow_lockout,
     )  # fmt: skip
-    commands.plan(load, Common(json, no_color, debug, stats), out, calls, detailed_exitcode)
+    common = Common(json, no_color, debug, stats, form, report or [])
+    wish = commands.Wish(out, calls, detailed_exitcode, commands.detail(summary=summary, full=full))
+    commands.plan(load, common, wish)
 
 
 @app.command()
@@ -149,6 +168,7 @@ def apply(
     paths: PlanOrPaths, var: Var = None, var_file: VarFile = None, yes: Yes = False, no_verify: NoVerify = False,
     lock_timeout: LockTimeout = 0.0, adopt: Adopt = None, adopt_all: AdoptAll = False, target: Target = None,
     max_deletes: MaxDeletes = None, allow_lockout: AllowLockout = False, ledger: LedgerFile = None, stats: Stats = None,
+    summary: Summary = False, full: Full = False, form: Form = "", report: ReportFiles = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Make the changes a plan shows. Asks first."""
@@ -158,7 +178,9 @@ def apply(
         paths, var or [], var_file or [], adopt or [], adopt_all, ledger,
         target=target or [], max_deletes=max_deletes, allow_lockout=allow_lockout,
     )  # fmt: skip
-    commands.apply(load, Common(json, no_color, debug, stats), Consent(yes, lock_timeout), no_verify)
+    common = Common(json, no_color, debug, stats, form, report or [])
+    shown = commands.detail(summary=summary, full=full)
+    commands.apply(load, common, Consent(yes, lock_timeout), no_verify, shown)
 
 
 @app.command()
@@ -194,13 +216,14 @@ def drift(
     fail_on_pending: Annotated[
         bool, typer.Option("--fail-on-pending", help="Exit with 3 where the manifest is not applied.")
     ] = False,
-    ledger: LedgerFile = None, stats: Stats = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+    ledger: LedgerFile = None, stats: Stats = None, form: Form = "", report: ReportFiles = None,
+    json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what is live and not as it was applied. Can not write. For schedules."""
     from reconciler.cli import drift_commands
 
     load = Load(paths, var or [], var_file or [], ledger=ledger)
-    common = Common(json, no_color, debug, stats)
+    common = Common(json, no_color, debug, stats, form, report or [])
     watch = drift_commands.Watch(baseline, unmanaged, fail_on_pending)
     if accept or reason or until:
         drift_commands.accept(load, common, watch, drift_commands.Accept(accept or [], reason, until))

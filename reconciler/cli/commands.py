@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import typer
+from rich.text import Text
 
 from reconciler import diagnosis, execute
 from reconciler.canonical.json import Json
@@ -19,9 +20,11 @@ from reconciler.cli.lease import is_gone, lease
 from reconciler.cli.options import Common, Consent, Load
 from reconciler.cli.output import Output
 from reconciler.cli.progress import Progress, Waits
+from reconciler.cli.reports import Reports
 from reconciler.cli.session import Session, Subject
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.execute import Edge, Report, Status
+from reconciler.manifest.excerpt import format_problem
 from reconciler.manifest.load import Manifest, Query
 from reconciler.model.change import Action
 from reconciler.model.kind import Kind
@@ -36,9 +39,12 @@ from reconciler.plan.secrets import to_read
 from reconciler.plan.settle import settled
 from reconciler.plan.survey import Question, introduce
 from reconciler.redaction import Redaction
+from reconciler.render import digest as digests
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
+from reconciler.render.formats import Account
 from reconciler.render.problems import problem_json
+from reconciler.render.text import Detail
 from reconciler.runner import reading_only
 from reconciler.verify import Proof
 
@@ -46,7 +52,14 @@ T = TypeVar("T")
 _SERVICE_ERRORS = (ServiceFailure, Failed, NeverHappened)
 
 
-_NOTHING_DONE: Json = {"applied": True, "changes": [], "differing": {}, "problems": [], "queries": [], "seconds": 0.0}
+_NOTHING_DONE: Mapping[str, Json] = {
+    "applied": True,
+    "changes": [],
+    "differing": {},
+    "problems": [],
+    "queries": [],
+    "seconds": 0.0,
+}
 
 _STOPPED = Problem(
     "interrupted",
@@ -65,6 +78,25 @@ class _Job:
     plan: Callable[[], Plan]
     yes: bool
     lock_timeout: float
+    detail: Detail
+    reports: Reports
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a plan is for: the file to save it in, whether calls are listed and changes told, how much is shown."""
+
+    out: Path | None = None
+    calls: bool = False
+    detailed: bool = False
+    detail: Detail = Detail.CONCISE
+
+
+def detail(*, summary: bool, full: bool) -> Detail:
+    """How much of a plan is shown. ReconcilerError when both are wanted."""
+    if summary and full:
+        raise ReconcilerError([Problem("usage", "--summary and --full contradict each other", hint="give one of them")])
+    return Detail.SUMMARY if summary else Detail.FULL if full else Detail.CONCISE
 
 
 def validate(load: Load, common: Common) -> None:
@@ -78,37 +110,43 @@ def validate(load: Load, common: Common) -> None:
         output.line(f"{subject.manifest.name}: {counted:,} objects, nothing wrong.")
 
 
-def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bool) -> None:
+def plan(load: Load, common: Common, wish: Wish) -> None:
     """Make a plan and print it."""
     output, known = Output(common), sessions.kinds()
-    subject = sessions.subject(load, known)
-    with opened(subject, common, output) as session:
-        made = _plan(session, subject, known)
-        if out is not None and not made.errored:
-            _save(made, subject, out, session.secrets.redaction)
-        _print_plan(made, session, output, calls)
-        if out is not None and not made.errored:
-            output.note(f"Saved to {out}. Run `reconciler apply {out}` to carry it out.")
+    reports = Reports("plan", load, common, output)
+    with reports.written():
+        subject = sessions.subject(load, known)
+        with opened(subject, common, output) as session:
+            made = _plan(session, subject, known)
+            if wish.out is not None and not made.errored:
+                _save(made, subject, wish.out, session.secrets.redaction)
+            _print_plan(made, session, output, wish.calls, wish.detail)
+            reports.tell(_plan_account(made, session, wish))
+            if wish.out is not None and not made.errored:
+                output.note(f"Saved to {wish.out}. Run `reconciler apply {wish.out}` to carry it out.")
     if made.errored:
         raise typer.Exit(1)
-    if detailed and made.shown:
+    if wish.detailed and made.shown:
         raise typer.Exit(2)
 
 
-def apply(load: Load, common: Common, consent: Consent, no_verify: bool) -> None:
+def apply(load: Load, common: Common, consent: Consent, no_verify: bool, detail: Detail) -> None:
     """Make a plan, show it, ask, carry it out, and prove it."""
     output, known = Output(common), sessions.kinds()
-    subject = sessions.subject(load, known)
-    with opened(subject, common, output) as session:
+    reports = Reports("apply", load, common, output)
+    with reports.written():
+        subject = sessions.subject(load, known)
+        with opened(subject, common, output) as session:
 
-        def plan() -> Plan:
-            made = _plan(session, subject, known)
-            if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
-                raise ReconcilerError(moved)
-            return made
+            def plan() -> Plan:
+                made = _plan(session, subject, known)
+                if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
+                    raise ReconcilerError(moved)
+                return made
 
-        queries = [] if no_verify else list(subject.manifest.verify)
-        _carry_out(_Job(plan, consent.yes, consent.lock_timeout), session, output, queries)
+            queries = [] if no_verify else list(subject.manifest.verify)
+            job = _Job(plan, consent.yes, consent.lock_timeout, detail, reports)
+            _carry_out(job, session, output, queries)
 
 
 def destroy(load: Load, common: Common, consent: Consent) -> None:
@@ -123,7 +161,8 @@ def destroy(load: Load, common: Common, consent: Consent) -> None:
         )
     emptied = replace(subject, desired={})
     with opened(subject, common, output) as session:
-        job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout)
+        reports = Reports("destroy", load, common, output)
+        job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout, Detail.CONCISE, reports)
         _carry_out(job, session, output, [])
         proving.clear(session, output)
 
@@ -254,10 +293,42 @@ def _save(made: Plan, subject: Subject, out: Path, redaction: Redaction) -> None
         raise ReconcilerError([Problem("usage", message, hint="check the path")]) from error
 
 
-def _print_plan(made: Plan, session: Session, output: Output, calls: bool) -> None:
-    if output.is_json:
-        document = as_json.plan_json(made, sessions.timestamp())
-        if calls and not made.errored:
+def _print_plan(made: Plan, session: Session, output: Output, calls: bool, detail: Detail) -> None:
+    """Print a plan where somebody reads along: what is wrong with it to standard error."""
+    if output.for_people:
+        for line in _plan_lines(made, session, calls, detail):
+            output.line(line)
+        output.problems(made.problems)
+        output.line(as_text.summary(made, session.requests, session.seconds))
+
+
+def _plan_lines(made: Plan, session: Session, calls: bool, detail: Detail) -> Iterator[Text | str]:
+    yield as_text.heading(made)
+    yield as_text.reading(made, session.requests, session.seconds)
+    if made.shown or (detail is Detail.FULL and made.changes):
+        yield ""
+        yield from as_text.changes(made, detail)
+        yield ""
+    if calls and not made.errored:
+        for change, requests in execute.calls(made):
+            yield f"  {change.address}"
+            for request in requests:
+                yield f"      {request.label}" + (f"   as {request.identity}" if request.identity else "")
+        yield ""
+
+
+def _plan_account(made: Plan, session: Session, wish: Wish) -> Account:
+    """What there is to tell of a plan."""
+    at, summary = sessions.timestamp(), as_text.summary(made, session.requests, session.seconds)
+
+    def lines() -> Iterator[Text | str]:
+        yield from _plan_lines(made, session, wish.calls, wish.detail)
+        yield from _problem_lines(made.problems)
+        yield summary
+
+    def data() -> Mapping[str, Json]:
+        document = as_json.plan_json(made, at)
+        if wish.calls and not made.errored:
             document["calls"] = [
                 {
                     "address": str(change.address),
@@ -268,22 +339,13 @@ def _print_plan(made: Plan, session: Session, output: Output, calls: bool) -> No
                 for change, requests in execute.calls(made)
                 for request in requests
             ]
-        output.data(document)
-        return
-    output.line(as_text.heading(made))
-    output.line(as_text.reading(made, session.requests, session.seconds))
-    if made.shown:
-        output.line()
-        output.lines(as_text.changes(made))
-        output.line()
-    if calls and not made.errored:
-        for change, requests in execute.calls(made):
-            output.line(f"  {change.address}")
-            for request in requests:
-                output.line(f"      {request.label}" + (f"   as {request.identity}" if request.identity else ""))
-        output.line()
-    output.problems(made.problems)
-    output.line(as_text.summary(made, session.requests, session.seconds))
+        return document
+
+    return Account(lines, data, lambda: digests.of_plan(made, at, summary.plain))
+
+
+def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
+    return (format_problem(one, lambda *_: "") for one in problems)
 
 
 def _body(request: Request) -> Json:
@@ -292,13 +354,13 @@ def _body(request: Request) -> Json:
 
 def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]) -> None:
     """Show the plan, ask, and carry it out under the manifest's lock. Nothing to do means nothing written."""
-    made = _ready(job.plan(), session, output)
+    made = _ready(job.plan(), session, output, job)
     if not made.work:
-        if output.is_json:
-            output.data(_NOTHING_DONE)
+        job.reports.tell(_nothing_done(made, session, job))
         return
-    if output.is_json and not job.yes and made.shown:
-        raise ReconcilerError([Problem("usage", "--json shows no plan to confirm", hint="give --yes with --json")])
+    if not output.for_people and not job.yes and made.shown:
+        how = "--json" if output.is_json else f"--format {job.reports.form}"
+        raise ReconcilerError([Problem("usage", f"{how} shows no plan to confirm", hint=f"give --yes with {how}")])
     # Nothing is written before somebody agreed, the ledger included; where there is one, the lock comes first.
     agreed = job.yes or not made.shown or (not made.context.ledger.id and _confirm(made))
     made = execute.with_ledger(session.writer, made, sessions.new_id)
@@ -312,12 +374,12 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
         latest = job.plan() if now != made.context.ledger else made
         latest = settled(latest, job.plan, session.reader, sessions.timestamp)
         if latest is not made:
-            made = _ready(latest, session, output)
+            made = _ready(latest, session, output, job)
             agreed = job.yes or not made.shown
         if not agreed:
             _confirm(made)
         began = session.seconds
-        with Progress(output) as progress:
+        with Progress(output, job.reports.event) as progress:
             session.writer.observe(progress)
             edge = Edge(
                 sessions.moment, sessions.new_id, session.secrets.read, lambda: session.seconds, held.lock, is_gone,
@@ -332,66 +394,105 @@ def _carry_out(job: _Job, session: Session, output: Output, queries: list[Query]
             known = report.attributes or execute.known_attributes(made)
             proof = proving.prove(session, queries, made.context, known)
         except Interrupted as interrupted:
-            _print_report(made, report, proof, output, session.seconds - began, [_UNASKED])
+            _print_report(_Ended(made, report, proof, session.seconds - began, [_UNASKED]), output, job)
             raise Interrupted(interrupted.number, "") from None
-    _print_report(made, report, proof, output, session.seconds - began, [_STOPPED] if report.stopped else [])
+    ended = _Ended(made, report, proof, session.seconds - began, [_STOPPED] if report.stopped else [])
+    _print_report(ended, output, job)
     if not (report.succeeded and proof.succeeded):
         raise typer.Exit(1)
 
 
-def _ready(made: Plan, session: Session, output: Output) -> Plan:
+def _ready(made: Plan, session: Session, output: Output, job: _Job) -> Plan:
     """The plan, shown, and the secrets read that it sends. ReconcilerError with those that can not be."""
-    if not output.is_json:
-        _print_plan(made, session, output, calls=False)
+    _print_plan(made, session, output, calls=False, detail=job.detail)
     if made.errored:
-        if output.is_json:
-            output.problems(made.problems)
+        account = _plan_account(made, session, Wish(detail=job.detail))
+        told: Mapping[str, Json] = {"errored": True, "problems": [problem_json(one) for one in made.problems]}
+        job.reports.tell(replace(account, data=lambda: told))
         raise typer.Exit(1)
+    job.reports.events("change", as_json.changes_json(made))
     session.secrets.need(session.reader, {name for change in made.work for name in to_read(change)})
     return made
 
 
-def _print_report(
-    made: Plan,
-    report: Report,
-    proof: Proof,
-    output: Output,
-    seconds: float,
-    interruption: Sequence[Problem],
-) -> None:
-    problems = [problem for result in report.results if result.error for problem in _result_problems(made, result)]
-    problems += [
-        Problem("not-as-planned", f"read again, {text}", address=str(address), hint="run plan to see what differs")
-        for address, text in report.differing.items()
-    ]
-    problems += [*proving.problems(proof, made.context), *interruption]
-    if output.is_json:
-        output.data(
-            {
-                "applied": report.succeeded,
-                "changes": [
-                    {
-                        "address": str(result.change.address),
-                        "action": str(result.change.action),
-                        "status": str(result.status),
-                        "seconds": round(result.seconds, 3),
-                    }
-                    for result in report.results
-                ],
-                "differing": {str(address): text for address, text in report.differing.items()},
-                "problems": [problem_json(problem) for problem in (*problems, *proving.failed(proof.verdicts))],
-                "queries": [proving.verdict_json(verdict) for verdict in proof.verdicts],
-                "seconds": round(seconds, 3),
-            }
-        )
-        return
-    waiting = [result for result in report.results if result.status is Status.NOT_STARTED]
-    output.lines(as_text.ended(result) for result in waiting)
-    output.lines(as_text.verdict_lines(proof.verdicts))
-    output.problems(problems)
-    output.line(as_text.applied(report, seconds, proof.verdicts))
-    if not report.succeeded and not report.stopped:
-        output.line("Run the same command again to go on; nothing needs cleaning up.")
+def _nothing_done(made: Plan, session: Session, job: _Job) -> Account:
+    """What there is to tell where there was nothing to do."""
+    account, at = _plan_account(made, session, Wish(detail=job.detail)), sessions.timestamp()
+    summary = as_text.summary(made, session.requests, session.seconds).plain
+    return Account(
+        account.lines,
+        lambda: _NOTHING_DONE,
+        lambda: digests.of_apply(made, Report(()), at, summary, made.problems, []),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What became of an apply. `interruption` is what a signal kept it from."""
+
+    plan: Plan
+    report: Report
+    proof: Proof
+    seconds: float
+    interruption: Sequence[Problem]
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What went wrong, but for queries that were answered and not as expected."""
+        results = self.report.results
+        problems = [problem for one in results if one.error for problem in _result_problems(self.plan, one)]
+        problems += [
+            Problem("not-as-planned", f"read again, {text}", address=str(address), hint="run plan to see what differs")
+            for address, text in self.report.differing.items()
+        ]
+        return [*problems, *proving.problems(self.proof, self.plan.context), *self.interruption]
+
+    @property
+    def data(self) -> Mapping[str, Json]:
+        """All of it as JSON."""
+        return {
+            "applied": self.report.succeeded,
+            "changes": [
+                {
+                    "address": str(result.change.address),
+                    "action": str(result.change.action),
+                    "status": str(result.status),
+                    "seconds": round(result.seconds, 3),
+                }
+                for result in self.report.results
+            ],
+            "differing": {str(address): text for address, text in self.report.differing.items()},
+            "problems": [problem_json(one) for one in (*self.problems, *proving.failed(self.proof.verdicts))],
+            "queries": [proving.verdict_json(verdict) for verdict in self.proof.verdicts],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _print_report(ended: _Ended, output: Output, job: _Job) -> None:
+    report, verdicts, problems = ended.report, ended.proof.verdicts, ended.problems
+    summary = as_text.applied(report, ended.seconds, verdicts)
+    if output.for_people:
+        waiting = [result for result in report.results if result.status is Status.NOT_STARTED]
+        output.lines(as_text.ended(result) for result in waiting)
+        output.lines(as_text.verdict_lines(verdicts))
+        output.problems(problems)
+        output.line(summary)
+        if not report.succeeded and not report.stopped:
+            output.line("Run the same command again to go on; nothing needs cleaning up.")
+
+    def lines() -> Iterator[Text | str]:
+        yield from map(as_text.ended, report.results)
+        yield from as_text.verdict_lines(verdicts)
+        yield from _problem_lines(problems)
+        yield summary
+
+    at = sessions.timestamp()
+    account = Account(
+        lines,
+        lambda: ended.data,
+        lambda: digests.of_apply(ended.plan, report, at, summary.plain, problems, verdicts),
+    )
+    job.reports.tell(account)
 
 
 def _result_problems(made: Plan, result: execute.Result) -> Sequence[Problem]:

@@ -2,19 +2,21 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from json import loads
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
 from reconciler.cli.commands import looking, opened
 from reconciler.cli.options import Common, Load
 from reconciler.cli.output import Output
+from reconciler.cli.reports import Reports
 from reconciler.cli.session import Session, Subject
 from reconciler.drift import baseline as baselines
 from reconciler.drift.classify import reported
@@ -22,11 +24,14 @@ from reconciler.drift.guard import looking_only
 from reconciler.drift.look import listed, looked
 from reconciler.drift.report import Report
 from reconciler.errors import Problem, ReconcilerError
+from reconciler.manifest.excerpt import format_problem
 from reconciler.manifest.source import Source, read_source
 from reconciler.model.kind import Kind
 from reconciler.plan.plan import Context
 from reconciler.plan.survey import Question
+from reconciler.render import digest as digests
 from reconciler.render import drift as rendered
+from reconciler.render.formats import Account
 from reconciler.render.problems import problem_json
 
 
@@ -51,24 +56,40 @@ class Accept:
 def drift(load: Load, common: Common, watch: Watch) -> None:
     """Look and print what is not as it was applied."""
     output, known = Output(common), sessions.kinds()
-    subject = sessions.subject(load, known)
-    source = _source(_path(load, watch), watch.baseline is not None)
-    entries = baselines.load(source, _schema()) if source is not None else ()
-    with opened(subject, common, output, looking_only) as session:
-        found = _looked(session, subject, known, watch)
-        cost = rendered.reading(found, session.requests, session.seconds)
-    report, warnings = baselines.accepting(found, entries, _today())
-    code = report.exit_code(fail_on_pending=watch.fail_on_pending)
-    if output.is_json:
-        data = rendered.drift_json(report, sessions.timestamp(), code)
-        output.data({**data, "problems": [problem_json(one) for one in warnings]})
-    else:
-        output.problems(warnings)
-        output.note(cost)
-        output.lines(rendered.lines(report))
-        output.line(rendered.summary(report))
+    reports = Reports("drift", load, common, output)
+    with reports.written():
+        subject = sessions.subject(load, known)
+        source = _source(_path(load, watch), watch.baseline is not None)
+        entries = baselines.load(source, _schema()) if source is not None else ()
+        with opened(subject, common, output, looking_only) as session:
+            found = _looked(session, subject, known, watch)
+            cost = rendered.reading(found, session.requests, session.seconds)
+        report, warnings = baselines.accepting(found, entries, _today())
+        code = report.exit_code(fail_on_pending=watch.fail_on_pending)
+        if output.for_people:
+            output.problems(warnings)
+            output.note(cost)
+            output.lines(rendered.lines(report))
+            output.line(rendered.summary(report))
+        reports.tell(_account(report, warnings, code))
     if code:
         raise typer.Exit(code)
+
+
+def _account(report: Report, warnings: Sequence[Problem], code: int) -> Account:
+    """What there is to tell of drift."""
+    at = sessions.timestamp()
+
+    def lines() -> Iterator[Text | str]:
+        yield from (format_problem(one, lambda *_: "") for one in warnings)
+        yield from rendered.lines(report)
+        yield rendered.summary(report)
+
+    return Account(
+        lines,
+        lambda: {**rendered.drift_json(report, at, code), "problems": [problem_json(one) for one in warnings]},
+        lambda: digests.of_drift(report, at, warnings),
+    )
 
 
 def accept(load: Load, common: Common, watch: Watch, wanted: Accept) -> None:

@@ -7,12 +7,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """How a command speaks: JSON or text, colour, tracebacks, and where its figures go."""
+    """How a command speaks: JSON or text, colour, tracebacks, and where its figures go.
+
+    `form` is the format of standard output where a command has more than the two, "" elsewhere; `reports` are
+    `FORMAT=FILE` texts, as given.
+    """
 
     json: bool = False
     no_color: bool = False
     debug: bool = False
     stats: Path | None = None
+    form: str = ""
+    reports: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,12 @@ class Output:
     @property
     def is_json(self) -> bool:
         """Whether results are printed as JSON."""
-        return self._common.json
+        return self._common.json or self._common.form == "json"
+
+    @property
+    def for_people(self) -> bool:
+        """Whether somebody reads along, who is asked, too: not where standard output is for a program."""
+        return not self._common.json and self._common.form in ("", "text", "github")
 
     @cached_property
     def out(self) -> Console:
@@ -52,8 +57,8 @@ class Output:
             self.line(text)
 
     def note(self, text: Text | str) -> None:
-        """Print one line about how things go on; not with JSON."""
-        if not self.is_json:
+        """Print one line about how things go on; not where standard output is for a program."""
+        if self.for_people:
             self._print(self.err, text)
 
     def data(self, value: Json) -> None:

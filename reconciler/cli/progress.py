@@ -1,11 +1,13 @@
 """An apply as it goes on: a line for each change that ends, and on a terminal a live one for each under way."""
 
 import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.live import Live
 from rich.text import Text
 
+from reconciler.canonical.json import Json
 from reconciler.cli.output import Output
 from reconciler.execute import Result, Status
 from reconciler.model.change import Change
@@ -43,13 +45,16 @@ class Waits(Silent):
 
 
 class Progress:
-    """Told by `execute` of starts and ends, and by the runner of waits. Without a terminal, long waits get a line."""
+    """Told by `execute` of starts and ends, and by the runner of waits. Without a terminal, long waits get a line.
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    `event` is told the same, for programs that read along.
+    """
+
+    def __init__(self, output: Output, event: Callable[[str, Mapping[str, Json]], None]) -> None:
+        self._output, self._event = output, event
         self._under_way: dict[Address, tuple[Change, float, str]] = {}
         self._announced: dict[Address, float] = {}
-        shown = output.err.is_terminal and not output.is_json
+        shown = output.err.is_terminal and output.for_people
         self._live = (
             Live(console=output.err, transient=True, refresh_per_second=8, get_renderable=self._lines)
             if shown
@@ -69,11 +74,21 @@ class Progress:
 
     def started(self, change: Change) -> None:
         self._under_way[change.address] = (change, time.monotonic(), "")
+        self._event("started", {"address": str(change.address), "action": str(change.action)})
 
     def ended(self, result: Result) -> None:
         self._under_way.pop(result.change.address, None)
         if result.status is not Status.NOT_STARTED:  # those are told in the end
             self._output.note(as_text.ended(result))
+            self._event(
+                "ended",
+                {
+                    "address": str(result.change.address),
+                    "action": str(result.change.action),
+                    "status": str(result.status),
+                    "seconds": round(result.seconds, 3),
+                },
+            )
 
     def sent(self, request: Request) -> None:
         pass
@@ -101,6 +116,7 @@ class Progress:
         if self._live is None and waited - self._announced.get(address, 0.0) >= _WORTH_A_LINE:
             self._announced[address] = waited
             self._output.note(as_text.progress(change, text, "yellow"))
+            self._event("waiting", {"address": str(address), "action": str(change.action), "text": text})
 
     def _lines(self) -> Text:
         now = time.monotonic()

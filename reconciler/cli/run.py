@@ -1,6 +1,7 @@
 """Running a command: whatever happens ends in a message and an exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import typer
 
@@ -13,10 +14,17 @@ from reconciler.errors import Problem, ReconcilerError
 _GROUPS = (["policy"], ["history"], ["ledger"], ["sandbox"])
 
 
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each word with what an option of it is: with the word behind it, where it has no value of its own."""
+    for word, after in zip_longest(words, words[1:], fillvalue=""):
+        yield word, word if "=" in word else f"{word} {after}"
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command the arguments name and return its exit code."""
     given = list(arguments)
-    common = Common("--json" in given, "--no-color" in given, "--debug" in given)
+    as_json = any(one == "--json" or pair in ("--format json", "--format=json") for one, pair in _pairs(given))
+    common = Common(as_json, "--no-color" in given, "--debug" in given)
     if not given or given in _GROUPS:
         given.append("--help")
     try:

@@ -53,7 +53,8 @@ class Change:
     row has to be written even when nothing else is done. `adopts` says that the object was not ours until now.
     `namesakes` are the ids of all objects of its name. `strays` are objects of ours under names it had earlier, which
     are removed when nothing needs them any more.
-    `notes` are for people and steer nothing.
+    `notes` are for people and steer nothing; nor does `disruption`, which says what those who use the object notice
+    meanwhile, "" for nothing.
     """
 
     address: Address
@@ -68,6 +69,7 @@ class Change:
     namesakes: tuple[str, ...] = ()
     strays: tuple[Live, ...] = ()
     notes: tuple[str, ...] = ()
+    disruption: str = ""
 
     @property
     def position(self) -> Position | None:
@@ -78,6 +80,12 @@ class Change:
     def moved_from(self) -> Address | None:
         """The address the object had before, where the manifest moved it and the ledger does not know it yet."""
         return self.row.moved_from if self.row and self.desired else None
+
+    @property
+    def widens(self) -> bool:
+        """Whether it lets somebody do more with an object that exists than before."""
+        existing = self.action in (Action.UPDATE, Action.ADOPT, Action.REPLACE)
+        return existing and any(field.widens for field in self.fields)
 
     @property
     def changed_fields(self) -> frozenset[str]:

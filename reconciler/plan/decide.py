@@ -134,8 +134,9 @@ class _Decision:
             found, notes = shown, (*notes, *(f"({name} not compared)" for name in hidden))
         why = replacement(kind.schema, found, fields)
         why = why or (kind.remade(found, fields, self._context.place) if found else "")
+        disruption = ""
         if found and not why and in_place:
-            notes = (*notes, "edited in place: what uses it does not answer meanwhile")
+            disruption = "edited in place: what uses it does not answer meanwhile"
         elif found and not why and in_use:
             why = "it is in use, and a connector in use is not edited"
         if why and not owned:
@@ -150,6 +151,8 @@ class _Decision:
         refused = list(kind.refused(found, live))
         for fault in refused:
             self._complain(fault.code, desired, f"{dotted(fault.path)}: {fault.message}", fault.hint)
+        if action is Action.REPLACE and not kind.schema.server_made_ids:
+            disruption = "removed before it is made anew: there is none meanwhile"
         if action is Action.REPLACE and not refused:
             self._check_replacement(kind, desired, why)
         for stray in strays:
@@ -173,6 +176,7 @@ class _Decision:
             namesakes=self._namesakes(kind, desired),
             strays=tuple(strays),
             notes=notes,
+            disruption=disruption,
         )
 
     def removal(self, row: Row) -> Change:

@@ -93,11 +93,12 @@ class Plan:
     @property
     def widening(self) -> int:
         """How many changes of existing objects let somebody do more than before."""
-        return sum(
-            any(field.widens for field in change.fields)
-            for change in self.pending
-            if change.action in (Action.UPDATE, Action.ADOPT, Action.REPLACE)
-        )
+        return sum(change.widens for change in self.pending)
+
+    @property
+    def disrupting(self) -> int:
+        """How many changes those who use the objects notice."""
+        return sum(bool(change.disruption) for change in self.pending)
 
     def change(self, address: Address) -> Change | None:
         """The change of one address."""

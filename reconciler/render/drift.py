@@ -91,7 +91,7 @@ def drift_json(report: Report, timestamp: str, exit_code: int) -> dict[str, Json
 
 
 def _finding(one: Finding, width: int) -> Iterator[Text]:
-    details = [*([Text(one.reason)] if one.reason else []), *(_detail(change) for change in one.fields)]
+    details = [*([Text(one.reason)] if one.reason else []), *(detail(change) for change in one.fields)]
     word = "accepted" if one.accepted else str(one.kind)
     head = Text.assemble(
         "  ", (f"{word:<11} ", "dim" if one.accepted else _STYLES[one.kind]), (f"{one.address}", "bold")
@@ -101,12 +101,13 @@ def _finding(one: Finding, width: int) -> Iterator[Text]:
     first = details[0] if details else Text("")
     yield Text.assemble(head, "   ", first, place)
     indent = " " * (14 + width + 3)
-    yield from (Text.assemble(indent, detail) for detail in details[1:])
+    yield from (Text.assemble(indent, line) for line in details[1:])
     if one.accepted is not None:
         yield Text(f"{indent}{one.kind}, accepted until {one.accepted.until}: {one.accepted.reason}", "dim")
 
 
-def _detail(change: FieldChange) -> Text:
+def detail(change: FieldChange) -> Text:
+    """A difference in one line, from what was applied to what is live."""
     before, after, path = change.before, change.after, dotted(change.path)
     if change.write_only:
         before, after = guarded(before), guarded(after)

@@ -3,7 +3,7 @@
 https://developer.hashicorp.com/terraform/internals/json-format
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Template, Value, references
@@ -39,7 +39,7 @@ def plan_json(plan: Plan, timestamp: str) -> dict[str, Json]:
             "endpoint": plan.context.place.endpoint,
             "version": plan.context.cluster.version,
         },
-        "resource_changes": [_change(plan, change) for change in plan.changes],
+        "resource_changes": list(changes_json(plan)),
         "problems": [problem_json(problem) for problem in plan.problems],
         "applyable": bool(plan.work) and not plan.errored,
         "complete": not plan.errored,
@@ -47,12 +47,17 @@ def plan_json(plan: Plan, timestamp: str) -> dict[str, Json]:
     }
 
 
+def changes_json(plan: Plan) -> Iterator[dict[str, Json]]:
+    """Every change of a plan, no-ops included, in its order."""
+    return (_change(plan, change) for change in plan.changes)
+
+
 def change_actions(change: Change) -> list[Json]:
     """The actions of a change in Terraform's vocabulary. Replacing a name-keyed object deletes it first."""
     return list(_ACTIONS[change.action])
 
 
-def _change(plan: Plan, change: Change) -> Json:
+def _change(plan: Plan, change: Change) -> dict[str, Json]:
     kind = plan.context.kinds.get(change.address.kind)
     schema = kind.schema if kind is not None else None
     actions = change_actions(change)
@@ -89,6 +94,7 @@ def _change(plan: Plan, change: Change) -> Json:
         "adopts": change.action is Action.ADOPT,
         "action_reason": change.reason or None,
         "notes": list(change.notes),
+        "disruption": change.disruption or None,
     }
 
 

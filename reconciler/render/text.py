@@ -1,6 +1,7 @@
 """Plans and results as lines of styled text. `plain` of a line is what a terminal without colour shows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from itertools import groupby
 from textwrap import wrap
 
@@ -9,13 +10,23 @@ from rich.text import Text
 from reconciler.canonical import policy
 from reconciler.errors import Severity
 from reconciler.execute import Report, Result, Status
-from reconciler.manifest.templates import Value
+from reconciler.manifest.templates import Template, Value
 from reconciler.model.change import Action, Change, FieldChange, count
 from reconciler.model.objects import Address
-from reconciler.model.schema import Rule, is_known
+from reconciler.model.schema import Rule, Schema, is_known
 from reconciler.plan.plan import Plan
+from reconciler.render import embedded
 from reconciler.render.values import dotted, guarded, plain, shown
 from reconciler.verify import Verdict
+
+
+class Detail(StrEnum):
+    """How much is shown of a plan: a line for each change; what differs; and what is the same, too."""
+
+    SUMMARY = "summary"
+    CONCISE = "concise"
+    FULL = "full"
+
 
 SIGNS: Mapping[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "green"),
@@ -84,35 +95,71 @@ def reading(plan: Plan, requests: int, seconds: float) -> Text:
     return Text(f"read {objects} in {requests:,} {_plural(requests, 'request')}, {seconds:.1f} s", "dim")
 
 
-def changes(plan: Plan) -> Iterator[Text]:
-    """Every change that is shown, with its differences, in order."""
-    for change in plan.shown:
-        yield from one_change(plan, change)
+def changes(plan: Plan, detail: Detail = Detail.CONCISE) -> Iterator[Text]:
+    """Every change that is shown, in order, with as much of it as is wanted."""
+    for change in plan.changes if detail is Detail.FULL else plan.shown:
+        if detail is Detail.SUMMARY:
+            yield _in_short(change)
+        elif change.action is Action.NO_OP and not change.moved_from:
+            yield from _unchanged(plan, change)
+        else:
+            yield from one_change(plan, change, detail)
 
 
-def one_change(plan: Plan, change: Change) -> Iterator[Text]:
+def one_change(plan: Plan, change: Change, detail: Detail = Detail.CONCISE) -> Iterator[Text]:
     """The lines of one change: its address and place, why, and field by field what differs."""
-    sign, colour = MOVED if change.action is Action.NO_OP else SIGNS[change.action]
+    yield _headline(change)
+    if change.reason:
+        yield Text(f"      {change.reason}", "italic")
+    if change.disruption:
+        yield Text.assemble(f"      {change.disruption}", ("     disruptive", "bold magenta"))
+    kind = plan.context.kinds.get(change.address.kind)
+    if kind is not None and change.action is Action.CREATE:
+        for field in change.fields:
+            yield from _whole(kind.schema.rule.member(field.field), field, field.after, "+", detail)
+    elif change.action is not Action.FORGET:
+        yield from differing(change.fields)
+    if detail is Detail.FULL and kind is not None and change.action in (Action.UPDATE, Action.REPLACE, Action.ADOPT):
+        yield from _same(kind.schema, change)
+    signer = change.desired.fields.get("sign_as") if change.desired else None
+    if signer is not None and change.action in (Action.CREATE, Action.REPLACE):
+        yield Text(f"      created as {plain(signer)}", "dim")
+    for note in change.notes:
+        yield Text(f"      ({note})", "dim")
+
+
+def _headline(change: Change) -> Text:
+    """The sign, the address and the place of a change."""
+    sign, colour = MOVED if change.action is Action.NO_OP and change.moved_from else SIGNS[change.action]
     line = Text.assemble(f"{sign:>3} ", (str(change.address), "bold"), style=colour)
     if change.position is not None:
         place = f"{change.position.file}:{change.position.line}"
         column = min(COLUMN, WIDTH - len(place))
         line.pad_right(max(2, column - len(line.plain)))
         line.append(place, "dim")
-    yield line
-    if change.reason:
-        yield Text(f"      {change.reason}", "italic")
+    return line
+
+
+def _in_short(change: Change) -> Text:
+    """A change in one line, with its marks."""
+    line = _marked(_headline(change), change.widens)
+    return line.append("     disruptive", "bold magenta") if change.disruption else line
+
+
+def _unchanged(plan: Plan, change: Change) -> Iterator[Text]:
+    """An object that is as it should be, in full."""
+    yield _headline(change)
     kind = plan.context.kinds.get(change.address.kind)
-    if kind is not None and change.action is Action.CREATE:
-        for field in change.fields:
-            yield from _whole(kind.schema.rule.member(field.field), field, field.after, "+")
-    elif change.action is not Action.FORGET:
-        yield from differing(change.fields)
-    signer = change.desired.fields.get("sign_as") if change.desired else None
-    if signer is not None and change.action in (Action.CREATE, Action.REPLACE):
-        yield Text(f"      created as {plain(signer)}", "dim")
-    for note in change.notes:
-        yield Text(f"      ({note})", "dim")
+    if kind is not None:
+        yield from _same(kind.schema, change)
+
+
+def _same(schema: Schema, change: Change) -> Iterator[Text]:
+    """The stated fields in which nothing differs."""
+    for name, value in (change.desired.fields if change.desired else {}).items():
+        if name not in change.changed_fields:
+            field = FieldChange((name,), None, value, write_only=name in schema.write_only)
+            yield from _whole(schema.rule.member(name), field, value, " ", Detail.FULL)
 
 
 def summary(plan: Plan, requests: int, seconds: float) -> Text:
@@ -131,6 +178,8 @@ def summary(plan: Plan, requests: int, seconds: float) -> Text:
     line = Text.assemble(("Plan: ", "bold"), count(plan.counts), f"; {unchanged:,} unchanged.")
     if plan.widening:
         line.append(f" {plan.widening:,} {'widens' if plan.widening == 1 else 'widen'} privileges.", "bold yellow")
+    if plan.disrupting:
+        line.append(f" {plan.disrupting:,} disruptive.", "bold magenta")
     return line
 
 
@@ -208,7 +257,7 @@ def live_lines(
         yield from _whole(rule.member(name), change, value, " ")
 
 
-def _whole(rule: Rule, field: FieldChange, value: Value, sign: str) -> Iterator[Text]:
+def _whole(rule: Rule, field: FieldChange, value: Value, sign: str, detail: Detail = Detail.CONCISE) -> Iterator[Text]:
     """A field that is made or removed as a whole."""
     head = f"      {dotted(field.path)}"
     value = guarded(value) if field.write_only else value
@@ -221,15 +270,20 @@ def _whole(rule: Rule, field: FieldChange, value: Value, sign: str) -> Iterator[
     if isinstance(value, Mapping):
         for key, inside in value.items():
             inner = FieldChange((*field.path, key), None, inside, write_only=field.write_only)
-            yield from _whole(rule.member(key), inner, inside, sign)
+            yield from _whole(rule.member(key), inner, inside, sign, detail)
         return
     if isinstance(value, Sequence) and not isinstance(value, str):
         if all(isinstance(member, Mapping) for member in value):
             for index, item in enumerate(value):
-                yield from _whole(rule.items, FieldChange((*field.path, index), None, item), item, sign)
+                inner = FieldChange((*field.path, index), None, item, write_only=field.write_only)
+                yield from _whole(rule.items, inner, item, sign, detail)
             return
         yield Text(head)
         yield from (Text(f"        {sign} {plain(member)}") for member in value)
+        return
+    if detail is Detail.FULL and not field.write_only and (held := _embedded(value)) is not None:
+        yield Text(f"{head}: JSON")
+        yield from (Text(f"        {sign} {part}") for part in held)
         return
     line = Text(f"{head}: {shown(value)}")
     if field.write_only:
@@ -248,7 +302,22 @@ def differing(fields: Iterable[FieldChange]) -> Iterator[Text]:
                 yield _difference(field, f"        {field.path[-1]}: ")
         else:
             for field in found:
-                yield _marked(_difference(field, f"      {dotted(field.path)}: "), field.widens)
+                yield from _changed(field)
+
+
+def _changed(field: FieldChange) -> Iterator[Text]:
+    before, after = _embedded(field.before), _embedded(field.after)
+    if before is None or after is None or before == after or field.text or field.write_only:
+        yield _marked(_difference(field, f"      {dotted(field.path)}: "), field.widens)
+        return
+    yield _marked(Text(f"      {dotted(field.path)}: JSON"), field.widens)
+    for line in embedded.compared(before, after):
+        yield Text(f"        {line}", _sign_style(line) if line[0] in "+-" else "dim")
+
+
+def _embedded(value: Value) -> Sequence[str] | None:
+    """The lines of JSON that a string holds, references to what is not known yet as they are written."""
+    return embedded.lines(str(value)) if isinstance(value, str | Template) else None
 
 
 def _difference(field: FieldChange, head: str) -> Text:

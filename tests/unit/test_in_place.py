@@ -48,7 +48,7 @@ def test_it_keeps_its_id_and_the_models_are_deployed_again() -> None:
     plan = bench.plan(chain(description="new"))
     (change,) = plan.pending
     assert (str(change.address), change.action) == ("connectors.c", Action.UPDATE)
-    assert change.notes == ("edited in place: what uses it does not answer meanwhile",)
+    assert change.disruption == "edited in place: what uses it does not answer meanwhile"
     made = dict(world.made)
     assert outcome(bench.apply(chain(description="new"))) == []
     (connector,) = world.domain.connectors.documents.values()
