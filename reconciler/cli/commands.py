@@ -38,6 +38,7 @@ from reconciler.plan.survey import Question, introduce
 from reconciler.redaction import Redaction
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
+from reconciler.render.page import Sheet, page, sheet_of_plan
 from reconciler.render.problems import problem_json
 from reconciler.runner import reading_only
 from reconciler.verify import Proof
@@ -78,15 +79,18 @@ def validate(load: Load, common: Common) -> None:
         output.line(f"{subject.manifest.name}: {counted:,} objects, nothing wrong.")
 
 
-def plan(load: Load, common: Common, out: Path | None, calls: bool, detailed: bool) -> None:
-    """Make a plan and print it."""
+def plan(load: Load, common: Common, out: Path | None, html: Path | None, calls: bool, detailed: bool) -> None:
+    """Make a plan and print it, save it in `out`, write it as a page to `html`."""
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
     with opened(subject, common, output) as session:
-        made = _plan(session, subject, known)
+        made = made_plan(session, subject, known)
         if out is not None and not made.errored:
             _save(made, subject, out, session.secrets.redaction)
         _print_plan(made, session, output, calls)
+        if html is not None:
+            summary = as_text.summary(made, session.requests, session.seconds).plain
+            write_page(sheet_of_plan(made, sessions.timestamp(), summary), html, session.secrets.redaction)
         if out is not None and not made.errored:
             output.note(f"Saved to {out}. Run `reconciler apply {out}` to carry it out.")
     if made.errored:
@@ -102,7 +106,7 @@ def apply(load: Load, common: Common, consent: Consent, no_verify: bool) -> None
     with opened(subject, common, output) as session:
 
         def plan() -> Plan:
-            made = _plan(session, subject, known)
+            made = made_plan(session, subject, known)
             if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
                 raise ReconcilerError(moved)
             return made
@@ -123,7 +127,7 @@ def destroy(load: Load, common: Common, consent: Consent) -> None:
         )
     emptied = replace(subject, desired={})
     with opened(subject, common, output) as session:
-        job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout)
+        job = _Job(lambda: made_plan(session, emptied, known), consent.yes, consent.lock_timeout)
         _carry_out(job, session, output, [])
         proving.clear(session, output)
 
@@ -139,7 +143,7 @@ def verify(load: Load, common: Common, only: Sequence[str], junit: Path | None) 
         hint = f"there are {names}" if names else "the manifest has none"
         raise ReconcilerError([Problem("usage", f"no query is called {one}", hint=hint) for one in missing])
     with opened(subject, common, output) as session:
-        made = _plan(session, subject, known)
+        made = made_plan(session, subject, known)
         proof = proving.prove(session, queries, made.context, execute.known_attributes(made))
         proving.print_proof(proof, output, made.context)
         if junit is not None:
@@ -153,7 +157,7 @@ def show(load: Load, common: Common) -> None:
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
     with opened(subject, common, output) as session:
-        made = _plan(session, subject, known)
+        made = made_plan(session, subject, known)
     if output.is_json:
         output.data(
             {
@@ -215,7 +219,8 @@ def _write_stats(session: Session, path: Path, output: Output) -> None:
         output.note(f"The figures can not be written to {path}: {error.strerror}.")
 
 
-def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
+def made_plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
+    """The plan of a manifest. ReconcilerError with what services refuse."""
     return looking(
         session,
         subject,
@@ -284,6 +289,15 @@ def _print_plan(made: Plan, session: Session, output: Output, calls: bool) -> No
         output.line()
     output.problems(made.problems)
     output.line(as_text.summary(made, session.requests, session.seconds))
+
+
+def write_page(sheet: Sheet, path: Path, redaction: Redaction) -> None:
+    """Write a page to a file. ReconcilerError when it can not be written."""
+    try:
+        path.write_text(page(sheet, redaction.text), "utf-8")
+    except OSError as error:
+        message = f"the page can not be written to {path}: {error.strerror}"
+        raise ReconcilerError([Problem("usage", message, hint="check the path")]) from error
 
 
 def _body(request: Request) -> Json:

@@ -12,7 +12,7 @@ import typer
 
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
-from reconciler.cli.commands import looking, opened
+from reconciler.cli.commands import looking, opened, write_page
 from reconciler.cli.options import Common, Load
 from reconciler.cli.output import Output
 from reconciler.cli.session import Session, Subject
@@ -27,16 +27,18 @@ from reconciler.model.kind import Kind
 from reconciler.plan.plan import Context
 from reconciler.plan.survey import Question
 from reconciler.render import drift as rendered
+from reconciler.render.page import sheet_of_drift
 from reconciler.render.problems import problem_json
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What to look at beside the manifest's own objects, what to fail on, and the file of accepted drift."""
+    """What to look at beside the manifest's objects, what to fail on, the file of accepted drift, that of the page."""
 
     baseline: Path | None = None
     unmanaged: bool = False
     fail_on_pending: bool = False
+    html: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def drift(load: Load, common: Common, watch: Watch) -> None:
     with opened(subject, common, output, looking_only) as session:
         found = _looked(session, subject, known, watch)
         cost = rendered.reading(found, session.requests, session.seconds)
-    report, warnings = baselines.accepting(found, entries, _today())
+        report, warnings = baselines.accepting(found, entries, _today())
+        if watch.html is not None:
+            write_page(sheet_of_drift(report, sessions.timestamp(), warnings), watch.html, session.secrets.redaction)
     code = report.exit_code(fail_on_pending=watch.fail_on_pending)
     if output.is_json:
         data = rendered.drift_json(report, sessions.timestamp(), code)
