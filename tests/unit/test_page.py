@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.errors import Problem
 from reconciler.model.change import Action, FieldChange
+from reconciler.model.kind import Caller
 from reconciler.model.objects import Address
 from reconciler.plan.plan import Plan
 from reconciler.redaction import Redaction
@@ -20,7 +21,7 @@ from reconciler.render.meaning import Sentence, sentences
 from reconciler.render.page import Entry, Passage, Row, Sheet, page, sheet_of_drift, sheet_of_plan
 from reconciler.render.picture import ACTIONS, Node, Picture
 from reconciler.render.risks import Risk
-from tests.support.bench import Bench
+from tests.support.bench import Bench, outcome
 from tests.support.chains import SECRETS, allow, trust
 from tests.support.world import World
 
@@ -220,15 +221,12 @@ def test_an_effect_that_turns_is_told_with_both() -> None:
 
 
 def test_a_lockout_is_marked_on_its_change() -> None:
-    from tests.support.account import CALLER
-
-    world = World()
-    bench = Bench(world)
-    bench.apply({"role_mappings": {"all_access": {"users": [CALLER], "membership": "exclusive"}}})
-    made = bench.plan({"role_mappings": {"all_access": {"users": ["ann"], "membership": "exclusive"}}})
-    locked = {one.address for one in made.problems if one.code == "lockout"}
-    sheet = sheet_of_plan(made, MADE, "")
-    assert {str(entry.address) for entry in sheet.entries if Risk.LOCKOUT in entry.risks} == locked
+    bench = Bench(World())
+    assert outcome(bench.apply({"security_roles": {"asks": {"cluster_permissions": ["cluster_monitor"]}}})) == []
+    made = bench.plan({})
+    context = replace(made.context, caller=Caller(user="ann", roles=("asks",)))
+    (entry,) = sheet_of_plan(replace(made, context=context), MADE, "").entries
+    assert entry.risks == (Risk.LOCKOUT, Risk.DELETES)
 
 
 def test_drift_is_told_with_the_policy_that_is_live() -> None:
