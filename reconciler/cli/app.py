@@ -83,6 +83,7 @@ NoVerify = Annotated[bool, typer.Option("--no-verify", help="Leave out the test 
 LockTimeout = Annotated[
     float, typer.Option("--lock-timeout", metavar="SECONDS", help="How long to wait while somebody else applies.")
 ]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it to FILE as a page of HTML.")]
 Name = Annotated[str, typer.Option("--name", help="Which sandbox.")]
 
 
@@ -144,6 +145,7 @@ def validate(
 def plan(
     paths: Paths, var: Var = None, var_file: VarFile = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Save the plan for apply.")] = None,
+    html: Html = None,
     calls: Annotated[bool, typer.Option("--calls", help="List the API calls to come.")] = False,
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 on changes.")] = False,
     adopt: Adopt = None, adopt_all: AdoptAll = False, target: Target = None, max_deletes: MaxDeletes = None,
@@ -159,7 +161,7 @@ def plan(
         target=target or [], max_deletes=max_deletes, allow_lockout=allow_lockout,
     )  # fmt: skip
     common = Common(json, no_color, debug, stats, form, report or [])
-    wish = commands.Wish(out, calls, detailed_exitcode, commands.detail(summary=summary, full=full))
+    wish = commands.Wish(out, html, calls, detailed_exitcode, commands.detail(summary=summary, full=full))
     commands.plan(load, common, wish)
 
 
@@ -216,7 +218,7 @@ def drift(
     fail_on_pending: Annotated[
         bool, typer.Option("--fail-on-pending", help="Exit with 3 where the manifest is not applied.")
     ] = False,
-    ledger: LedgerFile = None, stats: Stats = None, form: Form = "", report: ReportFiles = None,
+    html: Html = None, ledger: LedgerFile = None, stats: Stats = None, form: Form = "", report: ReportFiles = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Show what is live and not as it was applied. Can not write. For schedules."""
@@ -224,11 +226,31 @@ def drift(
 
     load = Load(paths, var or [], var_file or [], ledger=ledger)
     common = Common(json, no_color, debug, stats, form, report or [])
-    watch = drift_commands.Watch(baseline, unmanaged, fail_on_pending)
+    watch = drift_commands.Watch(baseline, unmanaged, fail_on_pending, html)
     if accept or reason or until:
         drift_commands.accept(load, common, watch, drift_commands.Accept(accept or [], reason, until))
     else:
         drift_commands.drift(load, common, watch)
+
+
+@app.command()
+def graph(
+    paths: Paths, var: Var = None, var_file: VarFile = None,
+    drawing: Annotated[str, typer.Option("--format", metavar="FORMAT", help="svg, mermaid or dot.")] = "svg",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write to FILE instead of standard output.")
+    ] = None,
+    planned: Annotated[
+        bool, typer.Option("--plan", help="Look at what is live, and mark what a plan would do to each object.")
+    ] = False,
+    ledger: LedgerFile = None, stats: Stats = None, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Draw the objects of a manifest and what needs what. Looks at nothing live without --plan."""
+    from reconciler.cli import graph_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    wanted = graph_commands.Drawing(drawing, out, planned)
+    graph_commands.graph(load, Common(no_color=no_color, debug=debug, stats=stats), wanted)
 
 
 @app.command()

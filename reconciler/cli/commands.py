@@ -43,6 +43,7 @@ from reconciler.render import digest as digests
 from reconciler.render import plan_json as as_json
 from reconciler.render import text as as_text
 from reconciler.render.formats import Account
+from reconciler.render.page import Sheet, page, sheet_of_plan
 from reconciler.render.problems import problem_json
 from reconciler.render.text import Detail
 from reconciler.runner import reading_only
@@ -84,9 +85,10 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a plan is for: the file to save it in, whether calls are listed and changes told, how much is shown."""
+    """What a plan is for: where to save it and its page, whether calls are listed and changes told, how much is shown."""
 
     out: Path | None = None
+    html: Path | None = None
     calls: bool = False
     detailed: bool = False
     detail: Detail = Detail.CONCISE
@@ -117,11 +119,14 @@ def plan(load: Load, common: Common, wish: Wish) -> None:
     with reports.written():
         subject = sessions.subject(load, known)
         with opened(subject, common, output) as session:
-            made = _plan(session, subject, known)
+            made = made_plan(session, subject, known)
             if wish.out is not None and not made.errored:
                 _save(made, subject, wish.out, session.secrets.redaction)
             _print_plan(made, session, output, wish.calls, wish.detail)
             reports.tell(_plan_account(made, session, wish))
+            if wish.html is not None:
+                summary = as_text.summary(made, session.requests, session.seconds).plain
+                write_page(sheet_of_plan(made, sessions.timestamp(), summary), wish.html, session.secrets.redaction)
             if wish.out is not None and not made.errored:
                 output.note(f"Saved to {wish.out}. Run `reconciler apply {wish.out}` to carry it out.")
     if made.errored:
@@ -139,7 +144,7 @@ def apply(load: Load, common: Common, consent: Consent, no_verify: bool, detail:
         with opened(subject, common, output) as session:
 
             def plan() -> Plan:
-                made = _plan(session, subject, known)
+                made = made_plan(session, subject, known)
                 if subject.saved is not None and (moved := saved_plans.stale(subject.saved, made)):
                     raise ReconcilerError(moved)
                 return made
@@ -162,7 +167,9 @@ def destroy(load: Load, common: Common, consent: Consent) -> None:
     emptied = replace(subject, desired={})
     with opened(subject, common, output) as session:
         reports = Reports("destroy", load, common, output)
-        job = _Job(lambda: _plan(session, emptied, known), consent.yes, consent.lock_timeout, Detail.CONCISE, reports)
+        job = _Job(
+            lambda: made_plan(session, emptied, known), consent.yes, consent.lock_timeout, Detail.CONCISE, reports
+        )
         _carry_out(job, session, output, [])
         proving.clear(session, output)
 
@@ -178,7 +185,7 @@ def verify(load: Load, common: Common, only: Sequence[str], junit: Path | None) 
         hint = f"there are {names}" if names else "the manifest has none"
         raise ReconcilerError([Problem("usage", f"no query is called {one}", hint=hint) for one in missing])
     with opened(subject, common, output) as session:
-        made = _plan(session, subject, known)
+        made = made_plan(session, subject, known)
         proof = proving.prove(session, queries, made.context, execute.known_attributes(made))
         proving.print_proof(proof, output, made.context)
         if junit is not None:
@@ -192,7 +199,7 @@ def show(load: Load, common: Common) -> None:
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
     with opened(subject, common, output) as session:
-        made = _plan(session, subject, known)
+        made = made_plan(session, subject, known)
     if output.is_json:
         output.data(
             {
@@ -254,7 +261,8 @@ def _write_stats(session: Session, path: Path, output: Output) -> None:
         output.note(f"The figures can not be written to {path}: {error.strerror}.")
 
 
-def _plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
+def made_plan(session: Session, subject: Subject, known: Mapping[str, Kind]) -> Plan:
+    """The plan of a manifest. ReconcilerError with what services refuse."""
     return looking(
         session,
         subject,
@@ -346,6 +354,15 @@ def _plan_account(made: Plan, session: Session, wish: Wish) -> Account:
 
 def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
     return (format_problem(one, lambda *_: "") for one in problems)
+
+
+def write_page(sheet: Sheet, path: Path, redaction: Redaction) -> None:
+    """Write a page to a file. ReconcilerError when it can not be written."""
+    try:
+        path.write_text(page(sheet, redaction.text), "utf-8")
+    except OSError as error:
+        message = f"the page can not be written to {path}: {error.strerror}"
+        raise ReconcilerError([Problem("usage", message, hint="check the path")]) from error
 
 
 def _body(request: Request) -> Json:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from reconciler.canonical.json import Json
 from reconciler.cli import session as sessions
-from reconciler.cli.commands import looking, opened
+from reconciler.cli.commands import looking, opened, write_page
 from reconciler.cli.options import Common, Load
 from reconciler.cli.output import Output
 from reconciler.cli.reports import Reports
@@ -32,16 +32,18 @@ from reconciler.plan.survey import Question
 from reconciler.render import digest as digests
 from reconciler.render import drift as rendered
 from reconciler.render.formats import Account
+from reconciler.render.page import sheet_of_drift
 from reconciler.render.problems import problem_json
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What to look at beside the manifest's own objects, what to fail on, and the file of accepted drift."""
+    """What to look at beside the manifest's objects, what to fail on, the file of accepted drift, that of the page."""
 
     baseline: Path | None = None
     unmanaged: bool = False
     fail_on_pending: bool = False
+    html: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,10 @@ def drift(load: Load, common: Common, watch: Watch) -> None:
         with opened(subject, common, output, looking_only) as session:
             found = _looked(session, subject, known, watch)
             cost = rendered.reading(found, session.requests, session.seconds)
-        report, warnings = baselines.accepting(found, entries, _today())
+            report, warnings = baselines.accepting(found, entries, _today())
+            if watch.html is not None:
+                sheet = sheet_of_drift(report, sessions.timestamp(), warnings)
+                write_page(sheet, watch.html, session.secrets.redaction)
         code = report.exit_code(fail_on_pending=watch.fail_on_pending)
         if output.for_people:
             output.problems(warnings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from reconciler.canonical.json import Json
 from reconciler.diff import Versions, at, differences, mirrored, policy_path
 from reconciler.drift.look import Listing, Seen
 from reconciler.drift.report import Class, Coverage, Finding, Invisible, Report
@@ -35,6 +36,7 @@ def reported(seen: Seen) -> Report:
         len(rows),
         max((row.applied_at for row in rows.values()), default=""),
         tuple(pass_.notes),
+        pass_.lives(one.address for one in found),
     )
 
 
@@ -82,6 +84,11 @@ class _Pass:
         for address in context.ledger.rows:
             if address not in desired and address.kind in context.kinds and address not in self._untold:
                 yield Finding(address, Class.PENDING, "it is no longer in the manifest")
+
+    def lives(self, addresses: Iterable[Address]) -> Mapping[Address, Mapping[str, Json]]:
+        """The live fields of objects, as far as they could be read."""
+        changes = {one: self._drifted.get(one) for one in addresses}
+        return {one: change.live.fields for one, change in changes.items() if change is not None and change.live}
 
     def _of(self, row: Row) -> Iterator[Finding]:
         kind = self._context.kinds.get(row.address.kind)

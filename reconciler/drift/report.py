@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from reconciler.canonical.json import Json
 from reconciler.errors import Position
 from reconciler.model.change import FieldChange
 from reconciler.model.objects import Address
@@ -87,7 +88,8 @@ class Report:
     """All that was found.
 
     `objects` is how many the ledger has of this manifest, `last_applied` when the last of them was applied (ISO 8601,
-    UTC; "" for never). `notes` are what could not be looked into beside them.
+    UTC; "" for never). `notes` are what could not be looked into beside them. `lives` are the live fields of what
+    differs.
     """
 
     context: Context
@@ -97,6 +99,7 @@ class Report:
     objects: int = 0
     last_applied: str = ""
     notes: Sequence[str] = ()
+    lives: Mapping[Address, Mapping[str, Json]] = field(default_factory=dict)
 
     @property
     def drifted(self) -> Sequence[Finding]:

@@ -31,6 +31,11 @@ def lines(report: Report) -> Iterator[Text]:
     width = max((len(str(one.address)) for one in report.findings), default=0)
     for one in report.findings:
         yield from _finding(one, width)
+    yield from remarks(report)
+
+
+def remarks(report: Report) -> Iterator[Text]:
+    """What could not be looked into, and how much of what there is manifests own."""
     for note in report.notes:
         yield Text(f"  ({note})", "dim")
     yield from _invisible(report)

@@ -14,7 +14,7 @@ from reconciler.manifest.templates import Template, Value
 from reconciler.model.change import Action, Change, FieldChange, count
 from reconciler.model.objects import Address
 from reconciler.model.schema import Rule, Schema, is_known
-from reconciler.plan.plan import Plan
+from reconciler.plan.plan import Context, Plan
 from reconciler.render import embedded
 from reconciler.render.values import dotted, guarded, plain, shown
 from reconciler.verify import Verdict
@@ -76,7 +76,11 @@ _NAMES = 44  # longer names of queries push what stands behind them
 
 def heading(plan: Plan) -> Text:
     """Which manifest, account, and domain a plan is about."""
-    context = plan.context
+    return Text.assemble((plan.context.manifest.name, "bold"), " -> ", place_of(plan.context))
+
+
+def place_of(context: Context) -> str:
+    """Which account and domain a manifest is for."""
     parts: list[str] = []
     if context.place.account_id:
         region = f" ({context.place.region})" if context.place.region else ""
@@ -86,7 +90,7 @@ def heading(plan: Plan) -> Text:
         flavour = "Amazon OpenSearch Service" if context.place.managed else "self-managed"
         version = f"OpenSearch {context.cluster.version}, " if context.cluster.version else ""
         parts.append(f"{name} ({version}{flavour})")
-    return Text.assemble((context.manifest.name, "bold"), " -> ", ", ".join(parts) or "nothing")
+    return ", ".join(parts) or "nothing"
 
 
 def reading(plan: Plan, requests: int, seconds: float) -> Text:

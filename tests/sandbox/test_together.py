@@ -63,12 +63,14 @@ def test_what_an_earlier_holder_of_the_lock_writes_late_is_refused(self_managed:
         assert isinstance(step, Call)
         (request,) = step.requests
         assert isinstance(request.body, tuple)
+        assert request.combine is not None
+        assert request.combine.digest is not None
         lines = "".join(json.dumps(line) + "\n" for line in request.body)
         answer = self_managed.ask("POST", "/_bulk?refresh=true", by=self_managed.master, content=lines)
         (item,) = (one for item in answer.json()["items"] for one in item.values())
         assert item["status"] == 409
         with pytest.raises(Failed, match="a later apply"):
-            steps.send(Reply((Answer(200, answer.json()),), 0.0))
+            steps.send(Reply((Answer(200, request.combine.digest(answer.json())),), 0.0))
     assert rows(self_managed) == before
 
 

@@ -66,6 +66,11 @@ def test_the_wheel_carries_every_module_and_nothing_else(wheel: zipfile.ZipFile)
     assert not [name for name in carried if "__pycache__" in name]
 
 
+def test_the_wheel_carries_what_the_page_is_made_of(wheel: zipfile.ZipFile) -> None:
+    folder = "reconciler/render/page"
+    assert {f"{folder}/page.css", f"{folder}/page.js"} <= set(wheel.namelist())
+
+
 def test_the_versions_agree(wheel: zipfile.ZipFile) -> None:
     version = project()["version"]
     said = subprocess.run(
