@@ -85,7 +85,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a plan is for: where to save it and its page, whether calls are listed and changes told, how much is shown."""
+    """What a plan is for: where to save it and its page, whether to list calls and tell changes, how much to show."""
 
     out: Path | None = None
     html: Path | None = None
