@@ -4,7 +4,6 @@ from enum import StrEnum
 
 from reconciler.drift.report import Class, Finding
 from reconciler.model.change import Action, Change
-from reconciler.model.schema import Schema
 from reconciler.plan.plan import Plan
 
 
@@ -24,11 +23,7 @@ class Risk(StrEnum):
 
 
 def risks_of_change(plan: Plan, change: Change) -> tuple[Risk, ...]:
-    """The risks of one change of a plan.
-
-    It disrupts where who uses the object does without it for a while: it is deleted before it is made anew, as what has
-    its name for an identity, or edited while it is in use.
-    """
+    """The risks of one change of a plan."""
     kind = plan.context.kinds.get(change.address.kind)
     found: list[Risk] = []
     if change.action is Action.NO_OP:
@@ -41,7 +36,7 @@ def risks_of_change(plan: Plan, change: Change) -> tuple[Risk, ...]:
         found.append(Risk.DELETES)
     if change.action is Action.REPLACE:
         found.append(Risk.REPLACES)
-    if kind is not None and _disrupts(kind.schema, change):
+    if change.disruption:
         found.append(Risk.DISRUPTS)
     return tuple(found)
 
@@ -51,11 +46,3 @@ def risks_of_finding(finding: Finding) -> tuple[Risk, ...]:
     found = [Risk.WIDENS] if finding.widens else []
     found += [Risk.DISRUPTS] if finding.kind in (Class.MISSING, Class.UNDEPLOYED) else []
     return tuple(found)
-
-
-def _disrupts(schema: Schema, change: Change) -> bool:
-    if change.action is Action.REPLACE:
-        return not schema.server_made_ids
-    if change.action is not Action.UPDATE or change.desired is None:
-        return False
-    return schema.edited_in_use(change.desired.fields)
