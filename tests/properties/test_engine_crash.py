@@ -119,7 +119,7 @@ def test_killed_at_any_request_of_a_replacement(
 
 
 @worlds_each(30)
-@given(worlds(), manifests(most=2), manifests(most=2), st.data(), seeds)
+@given(worlds(), manifests(most=1), manifests(most=1), st.data(), seeds)
 def test_killed_and_then_edited(
     world: World, first: Sections, second: Sections, data: st.DataObject, seed: int
 ) -> None:

@@ -337,6 +337,29 @@ def policies(draw: st.DrawFn) -> tuple[Fields, Fields]:
     return {**stays, **draw(made)}, {**stays, **draw(made)}
 
 
+members = st.lists(words, max_size=3, unique=True)
+mapped = st.fixed_dictionaries(
+    {"backend_roles": st.lists(words, min_size=1, max_size=3, unique=True)},
+    optional={
+        "users": members,
+        "hosts": members,
+        "and_backend_roles": members,
+        "description": st.one_of(st.just(""), words),
+    },
+)
+ML = "plugins.ml_commons."
+tuned = st.fixed_dictionaries(
+    {},
+    optional={
+        f"{ML}only_run_on_ml_node": st.booleans(),
+        f"{ML}native_memory_threshold": st.one_of(st.integers(0, 100), st.sampled_from(["80", "100"])),
+        f"{ML}max_ml_task_per_node": st.integers(0, 10_000),
+        f"{ML}rag_pipeline_feature_enabled": st.sampled_from([True, False, "true"]),
+        f"{ML}trusted_connector_endpoints_regex": st.lists(
+            st.sampled_from([r"^https://a\.test/.*$", r"^https://ü\.test/[^/]+$"]), min_size=1, max_size=2, unique=True
+        ),
+    },
+)
 principals = st.sampled_from(
     [
         {"Service": "es.amazonaws.com"},
@@ -434,6 +457,7 @@ OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
     "indices": st.dictionaries(
         st.sampled_from(["i", "ü-1", "a.b", "x+%y"]), indices_with_what_becomes_of_them(), min_size=1, max_size=1
     ),
+    "role_mappings": objects(st.sampled_from(["ml_read_access", "readall", "kibana_user"]), mapped, most=2),
     "action_groups": objects(names.map("group {}".format), groups),
     "agents": objects(words, agents, most=3),
     "connectors": objects(words, connecting, most=3),
@@ -566,10 +590,28 @@ def test_an_object_reads_back_as_it_was_written(self_managed_sandbox: Bed, kind:
             told(bed, steps.update(changed))
     assert shown(lambda: differing(bed, steps, second)) == {}
     for name, live in lives(bed, steps, second).items():
-        row = Row(Address(kind, name), "echo", live.id, name, {"recovery_window_in_days": 0})
+        row = Row(Address(kind, name), "echo", live.id, name, {**second[name], "recovery_window_in_days": 0})
         told(bed, steps.delete(replace(work(steps, name, {}), live=live, row=row)))
     left = [Sought(name) for name in wanted]
     assert shown(lambda: told(bed, steps.read(left, Place())).lives) == ()
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(first=tuned, second=tuned)
+def test_settings_read_back_as_they_were_written(self_managed_sandbox: Bed, first: Fields, second: Fields) -> None:
+    bed, kind = self_managed_sandbox, kinds()["cluster_settings"]
+    (before,) = told(bed, kind.read([Sought("ml")], Place())).lives
+    told(bed, kind.update(work(kind, "ml", first, frozenset(first))))
+    assert differing(bed, kind, {"ml": first}) == {}
+    row = Row(Address("cluster_settings", "ml"), "echo", "", "ml", first, kind.prior(before, {*first, *second}))
+    changed = replace(work(kind, "ml", second, frozenset({*first, *second})), row=row)
+    told(bed, kind.update(changed))
+    assert differing(bed, kind, {"ml": second}) == {}
+    told(bed, kind.delete(replace(changed, row=replace(row, applied={**first, **second}))))
+    (after,) = told(bed, kind.read([Sought("ml")], Place())).lives
+    assert {name: after.fields[name] for name in {*first, *second}} == {
+        name: before.fields[name] for name in {*first, *second}
+    }
 
 
 def test_a_user_signs_in_with_the_password_written_last(self_managed_sandbox: Bed) -> None:
