@@ -104,7 +104,7 @@ def test_what_moves_stays_and_only_the_ledger_is_told(
 
 
 @worlds_each(25)
-@given(worlds(), manifests(most=2), manifests(most=2), st.data(), seeds)
+@given(worlds(), manifests(most=1), manifests(most=1), st.data(), seeds)
 def test_what_moves_and_is_edited_ends_as_if_it_had_always_been_there(
     world: World, first: Sections, second: Sections, data: st.DataObject, seed: int
 ) -> None:

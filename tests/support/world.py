@@ -140,6 +140,7 @@ class World:
             }
             for kind, objects in _named(domain).items()
         }
+        named["index_templates"] = {name: _said(one) for name, one in named["index_templates"].items()}
         named["indices"] = {name: dict(shown(one)) for name, one in domain.indices.named.items()}
         settings = {
             key: sorted(value) if isinstance(value, list) else value for key, value in domain.persistent.items()
@@ -198,6 +199,13 @@ class World:
         found["secretsmanager_secrets"] = len(self.vault.there)
         found.update({kind: len(objects) for kind, objects in _named(self.domain).items()})
         return found
+
+
+def _said(template: Doc) -> Doc:
+    """A template without what says nothing: which of that is shown depends on how it was written."""
+    inner = {key: value for key, value in template.get("template", {}).items() if value}
+    left = {key: value for key, value in template.items() if key != "template" and (key, value) != ("composed_of", [])}
+    return {**left, "template": inner} if inner else left
 
 
 def _named(domain: Domain) -> Mapping[str, Mapping[str, Doc]]:
