@@ -208,7 +208,7 @@ class Bench:
             self.exchange.secrets = {name: vault.read(name) for name in wanted}
         edge = Edge(
             timestamp=self._timestamp,
-            new_id=lambda: f"ledger-{self.world.ledger.number()}",
+            new_id=lambda: f"ledger-{next(self.world.ids)}",
             read_secret=vault.read,
             monotonic=lambda: self.world.now,
             lock=Lock(self.name, self._holder(), self.world.ledger.number(), 1),

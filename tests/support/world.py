@@ -5,6 +5,7 @@ they were not asked yet they refuse, so that a new request fails a test rather t
 """
 
 import copy
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ class World:
         self.domain = Domain(self.account.has, Delays(search, deploy))
         self.ledger = Index(self.domain.delays)
         self.vault = Vault(ACCOUNT)
+        self.ids = itertools.count(1)  # of ledgers and proofs: no two the same
         self.secrets: dict[str, str] = {}  # that others keep in Secrets Manager, by id
         self._late: list[tuple[float, Request]] = []
 
