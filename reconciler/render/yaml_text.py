@@ -38,7 +38,7 @@ def _text(dumper: Any, text: str) -> Any:
 
 
 def _style(text: str) -> str | None:
-    if not _BREAKS.isdisjoint(text):
+    if not _BREAKS.isdisjoint(text) or not text.strip("\n "):
         return '"'
     if "\n" in text:
         return "|"

@@ -59,6 +59,7 @@ VALUES: st.SearchStrategy[Json] = st.recursive(
 )
 
 
+@hypothesis.example({"\n": None, " \n\n": "\n\n", "": " "}, 2)
 @hypothesis.given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4), st.sampled_from([0, 2]))
 def test_yaml_is_read_as_what_it_was_written_for(value: Mapping[str, Json], indent: int) -> None:
     text = dumped(value, indent)
