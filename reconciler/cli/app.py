@@ -218,6 +218,13 @@ def drift(
     fail_on_pending: Annotated[
         bool, typer.Option("--fail-on-pending", help="Exit with 3 where the manifest is not applied.")
     ] = False,
+    watch: Annotated[
+        str | None, typer.Option("--watch", metavar="INTERVAL", help="Look every 30s, 5m or 1h until stopped.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="[HOST:]PORT", help="With --watch: show metrics and health on this port."),
+    ] = None,
     html: Html = None, ledger: LedgerFile = None, stats: Stats = None, form: Form = "", report: ReportFiles = None,
     json: Json = False, no_color: NoColor = False, debug: Debug = False,
 ) -> None:  # fmt: skip
@@ -226,11 +233,16 @@ def drift(
 
     load = Load(paths, var or [], var_file or [], ledger=ledger)
     common = Common(json, no_color, debug, stats, form, report or [])
-    watch = drift_commands.Watch(baseline, unmanaged, fail_on_pending, html)
-    if accept or reason or until:
-        drift_commands.accept(load, common, watch, drift_commands.Accept(accept or [], reason, until))
+    scope = drift_commands.Scope(baseline, unmanaged, fail_on_pending, html)
+    if watch is not None or listen is not None:
+        from reconciler.cli import watch_commands
+
+        how = watch_commands.wanted(watch, listen, accept or reason or until)
+        watch_commands.watch(load, common, scope, how)
+    elif accept or reason or until:
+        drift_commands.accept(load, common, scope, drift_commands.Accept(accept or [], reason, until))
     else:
-        drift_commands.drift(load, common, watch)
+        drift_commands.drift(load, common, scope)
 
 
 @app.command()

@@ -37,13 +37,23 @@ from reconciler.render.problems import problem_json
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Scope:
     """What to look at beside the manifest's objects, what to fail on, the file of accepted drift, that of the page."""
 
     baseline: Path | None = None
     unmanaged: bool = False
     fail_on_pending: bool = False
     html: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look found, what is to be said of accepted drift, and the requests and seconds it took."""
+
+    report: Report
+    warnings: Sequence[Problem]
+    requests: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +65,38 @@ class Accept:
     until: str | None
 
 
-def drift(load: Load, common: Common, watch: Watch) -> None:
+def drift(load: Load, common: Common, scope: Scope) -> None:
     """Look and print what is not as it was applied."""
-    output, known = Output(common), sessions.kinds()
+    output = Output(common)
     reports = Reports("drift", load, common, output)
     with reports.written():
-        subject = sessions.subject(load, known)
-        source = _source(_path(load, watch), watch.baseline is not None)
-        entries = baselines.load(source, _schema()) if source is not None else ()
-        with opened(subject, common, output, looking_only) as session:
-            found = _looked(session, subject, known, watch)
-            cost = rendered.reading(found, session.requests, session.seconds)
-            report, warnings = baselines.accepting(found, entries, _today())
-            if watch.html is not None:
-                sheet = sheet_of_drift(report, sessions.timestamp(), warnings)
-                write_page(sheet, watch.html, session.secrets.redaction)
-        code = report.exit_code(fail_on_pending=watch.fail_on_pending)
+        seen = look(load, common, scope, output)
+        report, warnings = seen.report, seen.warnings
+        code = report.exit_code(fail_on_pending=scope.fail_on_pending)
         if output.for_people:
             output.problems(warnings)
-            output.note(cost)
+            output.note(rendered.reading(report, seen.requests, seen.seconds))
             output.lines(rendered.lines(report))
             output.line(rendered.summary(report))
         reports.tell(_account(report, warnings, code))
     if code:
         raise typer.Exit(code)
+
+
+def look(load: Load, common: Common, scope: Scope, output: Output) -> Seen:
+    """Look once, and write the page where one is wanted. ReconcilerError with what stops it."""
+    known = sessions.kinds()
+    subject = sessions.subject(load, known)
+    source = _source(_path(load, scope), scope.baseline is not None)
+    entries = baselines.load(source, _schema()) if source is not None else ()
+    with opened(subject, common, output, looking_only) as session:
+        found = _looked(session, subject, known, scope)
+        requests, seconds = session.requests, session.seconds
+        report, warnings = baselines.accepting(found, entries, _today())
+        if scope.html is not None:
+            sheet = sheet_of_drift(report, sessions.timestamp(), warnings)
+            write_page(sheet, scope.html, session.secrets.redaction)
+    return Seen(report, warnings, requests, seconds)
 
 
 def _account(report: Report, warnings: Sequence[Problem], code: int) -> Account:
@@ -97,7 +115,7 @@ def _account(report: Report, warnings: Sequence[Problem], code: int) -> Account:
     )
 
 
-def accept(load: Load, common: Common, watch: Watch, wanted: Accept) -> None:
+def accept(load: Load, common: Common, scope: Scope, wanted: Accept) -> None:
     """Look, and write what drifts of some objects into the file of accepted drift."""
     if not wanted.addresses:
         raise ReconcilerError([Problem("usage", "--reason and --until go with --accept", hint="name an object")])
@@ -106,11 +124,11 @@ def accept(load: Load, common: Common, watch: Watch, wanted: Accept) -> None:
     until, addresses = _day(wanted.until), [sessions.address(text, "--accept: ") for text in wanted.addresses]
     output, known = Output(common), sessions.kinds()
     subject = sessions.subject(load, known)
-    path = _path(load, watch)
+    path = _path(load, scope)
     source = _source(path, must_exist=False)
     entries = baselines.load(source, _schema()) if source is not None else ()
     with opened(subject, common, output, looking_only) as session:
-        found = _looked(session, subject, known, watch)
+        found = _looked(session, subject, known, scope)
         redaction = session.secrets.redaction
     report, _ = baselines.accepting(found, entries, _today())
     drifted = [one for one in report.drifted if one.address in addresses]
@@ -127,20 +145,20 @@ def accept(load: Load, common: Common, watch: Watch, wanted: Accept) -> None:
         output.line(f"Accepted until {until}: {len(added):,} entries for {named}, in {path}.")
 
 
-def _looked(session: Session, subject: Subject, known: Mapping[str, Kind], watch: Watch) -> Report:
+def _looked(session: Session, subject: Subject, known: Mapping[str, Kind], scope: Scope) -> Report:
     session.guard_writes(looking_only)
 
     def look(question: Question, context: Context) -> Report:
         seen = looked(session.reader, question, context, subject.desired, sessions.timestamp)
-        return reported(listed(session.reader, seen) if watch.unmanaged else seen)
+        return reported(listed(session.reader, seen) if scope.unmanaged else seen)
 
     return looking(session, subject, known, look)
 
 
-def _path(load: Load, watch: Watch) -> Path:
+def _path(load: Load, scope: Scope) -> Path:
     """The file of accepted drift: the one named, else the one beside the manifest."""
     first = Path(load.paths[0])
-    return watch.baseline or (first if first.is_dir() else first.parent) / baselines.NAME
+    return scope.baseline or (first if first.is_dir() else first.parent) / baselines.NAME
 
 
 def _source(path: Path, must_exist: bool) -> Source | None:

@@ -80,7 +80,7 @@ def drift_json(report: Report, timestamp: str, exit_code: int) -> dict[str, Json
             "version": context.cluster.version,
         },
         "last_applied": report.last_applied or None,
-        "findings": [_finding_json(one) for one in report.findings],
+        "findings": [finding_json(one) for one in report.findings],
         "invisible": [
             {"address": str(one.address), "field": one.field, "reason": "the service never shows it"}
             for one in report.invisible
@@ -148,7 +148,8 @@ def _covered(one: Coverage) -> Text:
     return Text(f"  {one.kind}: {one.owned:,} of {one.total:,} managed{share}{hidden}", "dim")
 
 
-def _finding_json(one: Finding) -> Json:
+def finding_json(one: Finding) -> Json:
+    """A finding as JSON."""
     accepted = one.accepted
     return {
         "class": str(one.kind),

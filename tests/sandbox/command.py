@@ -49,11 +49,15 @@ class Started:
             reader.start()
 
     def hears(self, text: str) -> None:
-        """Wait until the command says something with this in it on its standard error."""
+        """Wait until the command says something with this in it."""
+        self.line(text)
+
+    def line(self, text: str) -> str:
+        """The next line of what the command says that has this in it; waits for it."""
         try:
             while (line := self._heard.get(timeout=60)) is not None:
                 if text in line:
-                    return
+                    return line
         except queue.Empty:
             self._process.kill()
         raise AssertionError(f"never said: {text}\n{self.end().all}")
@@ -79,7 +83,9 @@ class Started:
     def _read_out(self) -> None:
         if self._process.stdout is not None:
             with self._process.stdout as lines:
-                self._out.extend(lines)
+                for line in lines:
+                    self._out.append(line)
+                    self._heard.put(line)
 
     def _read_err(self) -> None:
         assert self._process.stderr is not None

@@ -18,6 +18,7 @@ from reconciler.model.kind import Kind, Place, Work
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Answer, Request, Service
 from reconciler.model.steps import Call, Reply, Steps
+from reconciler.sandbox import lifecycle
 from tests.sandbox.bed import Bed
 from tests.support.bench import kinds
 
@@ -475,6 +476,12 @@ OBJECTS: Mapping[str, st.SearchStrategy[Any]] = {
 
 REMADE = frozenset({"connectors"})
 """Kinds that are not changed but made anew: the service takes no key of a connector's parameters away."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_started(self_managed_sandbox: Bed) -> None:
+    """What other files left would be in the way; between these tests nothing is left."""
+    lifecycle.reset(self_managed_sandbox.name)
 
 
 def told(bed: Bed, steps: Steps[T]) -> T:

@@ -1,6 +1,7 @@
 """Reports of a chain that is made, changed behind the reconciler's back and changed again, on the real node."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ def events(ran: Ran) -> list[dict[str, Any]]:
     return found
 
 
+def group(bed: Bed) -> dict[str, Any]:
+    """The only model group, as a search shows it."""
+    content: dict[str, Any] = {"query": {"match_all": {}}}
+    found = bed.ask("GET", "/_plugins/_ml/model_groups/_search", by=bed.master, content=content).json()
+    (one,) = found["hits"]["hits"]
+    return dict(one)
+
+
 def test_a_chain_is_reported(self_managed: Bed, tmp_path: Path) -> None:
     path = manifest(tmp_path, "chain", "ann")
     refused = run(self_managed, "apply", path, "--format", "ndjson")
@@ -39,11 +48,12 @@ def test_a_chain_is_reported(self_managed: Bed, tmp_path: Path) -> None:
         assert order["change", one] < order["started", one] < order["ended", one] < order["result", one]
     assert (told[-1]["event"], told[-1]["applied"]) == ("end", True)
 
-    (group,) = self_managed.ask(
-        "GET", "/_plugins/_ml/model_groups/_search", by=self_managed.master, content={"query": {"match_all": {}}}
-    ).json()["hits"]["hits"]
     by_hand = {"description": "by hand"}
-    self_managed.ask("PUT", f"/_plugins/_ml/model_groups/{group['_id']}", by=self_managed.master, content=by_hand)
+    path_of_it = f"/_plugins/_ml/model_groups/{group(self_managed)['_id']}"
+    assert self_managed.ask("PUT", path_of_it, by=self_managed.master, content=by_hand).is_success
+    until = time.monotonic() + 10
+    while group(self_managed)["_source"]["description"] != "by hand":  # searches show a change a moment later
+        assert time.monotonic() < until
     files = {form: tmp_path / f"drift.{form}" for form in FORMS}
     drifted = run(
         self_managed, "drift", path, *(part for form, file in files.items() for part in ("--report", f"{form}={file}"))
