@@ -17,7 +17,7 @@ from reconciler.diff import Versions, differences
 from reconciler.model.kind import Kind, Place, Work
 from reconciler.model.objects import Address, Live, Row, Sought
 from reconciler.model.request import Answer, Request, Service
-from reconciler.model.steps import Call, Reply, Steps
+from reconciler.model.steps import Call, Pause, Reply, Steps
 from reconciler.sandbox import lifecycle
 from tests.sandbox.bed import Bed
 from tests.support.bench import kinds
@@ -495,6 +495,8 @@ def told(bed: Bed, steps: Steps[T]) -> T:
     try:
         step = next(steps)
         while True:
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
             requests = step.requests if isinstance(step, Call) else ()
             answers = tuple(
                 answer(one, bed.ask(one.method, one.path, by=bed.master, content=one.body))
@@ -564,6 +566,11 @@ def work(kind: Kind, name: str, fields: Fields, changed: frozenset[str] = frozen
     return Work(Address(kind.name, name), name, Place(), fields, changed, Live(name, name, {}), mark="echo/ledger")
 
 
+def new(kind: Kind, name: str, fields: Fields) -> Work:
+    """Work on an object that is not there yet."""
+    return replace(work(kind, name, fields), live=None)
+
+
 _STALE = 15.0
 _BENEATH: dict[str, Fields] = {}
 
@@ -576,7 +583,7 @@ def beneath(bed: Bed, kind: str) -> Fields:
         action = {"action_type": "predict", "method": "POST", "url": "https://api.openai.com/v1/chat"}
         connector: Fields = {"protocol": "http", "credential": {"key": "nobody's"}, "actions": [action]}
         made = [
-            told(bed, kinds()[one].create(work(kinds()[one], "beneath", {"name": "beneath", **fields}))).id
+            told(bed, kinds()[one].create(new(kinds()[one], "beneath", {"name": "beneath", **fields}))).id
             for one, fields in (("connectors", connector), ("model_groups", {}))
         ]
         _BENEATH[bed.name] = {"connector_id": made[0], "model_group_id": made[1]}
@@ -593,7 +600,7 @@ def test_an_object_reads_back_as_it_was_written(self_managed_sandbox: Bed, kind:
     first = {name: {**common, **fields} for name, (fields, _) in wanted.items()}
     second = {name: {**common, **fields} for name, (_, fields) in wanted.items()}
     for name, fields in first.items():
-        told(bed, steps.create(work(steps, name, fields)))
+        told(bed, steps.create(new(steps, name, fields)))
     assert shown(lambda: differing(bed, steps, first)) == {}
     there = lives(bed, steps, first)
     for name, fields in second.items():
@@ -601,7 +608,7 @@ def test_an_object_reads_back_as_it_was_written(self_managed_sandbox: Bed, kind:
         changed = replace(work(steps, name, fields, frozenset({*fields, *first[name]})), live=there[name], row=row)
         if kind in REMADE or steps.remade((), fields, PLACE):
             told(bed, steps.delete(changed))
-            told(bed, steps.create(changed))
+            told(bed, steps.create(replace(changed, live=None)))
         else:
             told(bed, steps.update(changed))
     assert shown(lambda: differing(bed, steps, second)) == {}
@@ -639,7 +646,7 @@ def test_a_user_signs_in_with_the_password_written_last(self_managed_sandbox: Be
     def known(password: str) -> bool:
         return bed.ask("GET", "/_plugins/_security/authinfo", by=("ann", password)).is_success
 
-    told(bed, steps.create(work(steps, "ann", {"password": first})))
+    told(bed, steps.create(new(steps, "ann", {"password": first})))
     assert known(first)
     told(bed, steps.update(work(steps, "ann", {"password": first, "description": "new"}, frozenset({"description"}))))
     assert known(first)
