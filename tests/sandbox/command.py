@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,18 +45,22 @@ class Started:
         self._out: list[str] = []
         self._err: list[str] = []
         self._heard: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._readers = [threading.Thread(target=self._read_out), threading.Thread(target=self._read_err)]
         for reader in self._readers:
             reader.start()
 
-    def hears(self, text: str) -> None:
-        """Wait until the command says something with this in it."""
-        self.line(text)
+    def hears(self, text: str) -> str:
+        """The next line of its standard error with this in it; waits for it."""
+        return self._line(self._heard, text)
 
-    def line(self, text: str) -> str:
-        """The next line of what the command says that has this in it; waits for it."""
+    def printed(self, text: str) -> str:
+        """The next line of its standard output with this in it; waits for it."""
+        return self._line(self._seen, text)
+
+    def _line(self, lines: queue.SimpleQueue[str | None], text: str) -> str:
         try:
-            while (line := self._heard.get(timeout=60)) is not None:
+            while (line := lines.get(timeout=60)) is not None:
                 if text in line:
                     return line
         except queue.Empty:
@@ -85,7 +90,8 @@ class Started:
             with self._process.stdout as lines:
                 for line in lines:
                     self._out.append(line)
-                    self._heard.put(line)
+                    self._seen.put(line)
+        self._seen.put(None)
 
     def _read_err(self) -> None:
         assert self._process.stderr is not None
@@ -123,10 +129,28 @@ def caller(bed: Bed) -> Any:
     return bed.automation if bed.info.settings.options.flavour == "aws" else bed.master
 
 
+def searched(bed: Bed, path: str) -> list[dict[str, Any]]:
+    """What a search shows of a collection."""
+    answer = bed.ask("GET", f"{path}/_search", by=caller(bed), content={"query": {"match_all": {}}, "size": 100})
+    return list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
+
+
+def until_searches_show_all(bed: Bed) -> None:
+    """Wait until searches, which lag behind for a moment, say of every object of ML Commons what a GET says of it."""
+    deadline = time.monotonic() + 10
+    kinds = [f"/_plugins/_ml/{kind}" for kind in ("connectors", "models", "model_groups")]
+    while any(
+        hit["_source"]["last_updated_time"]
+        != bed.ask("GET", f"{kind}/{hit['_id']}", by=caller(bed)).json().get("last_updated_time")
+        for kind in kinds
+        for hit in searched(bed, kind)
+    ):
+        assert time.monotonic() < deadline
+
+
 def hits(bed: Bed, path: str) -> list[dict[str, Any]]:
     """What there is in a collection. ML Commons' objects are as they are now, which a search does not show at once."""
-    answer = bed.ask("GET", f"{path}/_search", by=caller(bed), content={"query": {"match_all": {}}, "size": 100})
-    found = list(answer.json()["hits"]["hits"]) if answer.status_code == 200 else []
+    found = searched(bed, path)
     if not path.startswith("/_plugins/_ml"):
         return found
     now = [(hit["_id"], bed.ask("GET", f"{path}/{hit['_id']}", by=caller(bed))) for hit in found]

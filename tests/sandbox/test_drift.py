@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.sandbox import lifecycle
 from tests.sandbox import test_hidden as hidden
 from tests.sandbox.bed import Bed
-from tests.sandbox.command import Ran, run
+from tests.sandbox.command import Ran, run, until_searches_show_all
 from tests.sandbox.test_mutations import (
     ANY,
     IDLE,
@@ -160,6 +160,7 @@ def test_tampering_is_found_and_nothing_is_written(aws: Bed, tmp_path: Path) -> 
     domain(
         "PATCH", "/_plugins/_security/api/rolesmapping/mutated", [{"op": "add", "path": "/users/-", "value": "eve"}]
     )(aws)
+    until_searches_show_all(aws)
     before = len(requests(aws))
     drifted = run(aws, "drift", path, "--json")
     assert [request for request in requests(aws)[before:] if not reads(request)] == []

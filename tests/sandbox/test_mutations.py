@@ -1,10 +1,10 @@
-"""Every field that a service lets one change, changed behind the tool's back: named by the plan, repaired by an apply.
+"""Every field that a service lets one change, changed behind the tool's back: named by drift and by the plan, repaired
+by an apply, and then in sync.
 
 In each round one field of each kind is changed by a plain call of the service's own interface.
 """
 
 import json
-import time
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.sandbox.settings import ACCOUNT
 from tests.sandbox.bed import Bed
-from tests.sandbox.command import hits, run
+from tests.sandbox.command import hits, run, until_searches_show_all
 
 MANIFEST = """\
 manifest: mutated
@@ -444,14 +444,18 @@ def field(address: str, path: str) -> str:
     return path if address.startswith("cluster_settings.") else path.partition(".")[0].partition("[")[0]
 
 
-def searches_show_it(bed: Bed) -> bool:
-    """Whether searches, which lag behind for a moment, say of every object what a GET says of it."""
-    for kind in ("connectors", "models", "model_groups"):
-        for hit in hits(bed, f"/_plugins/_ml/{kind}"):
-            there = bed.ask("GET", f"/_plugins/_ml/{kind}/{hit['_id']}", by=bed.automation).json()
-            if there["last_updated_time"] != hit["_source"]["last_updated_time"]:
-                return False
-    return True
+def drifted(bed: Bed, path: Path) -> dict[str, list[str]]:
+    """As `differing`, by drift, which has to have the line of each object."""
+    found = run(bed, "drift", path, "--json")
+    assert found.code == 2, found.all
+    lines = path.read_text().splitlines()
+    told: dict[str, set[str]] = {}
+    for one in found.data["findings"]:
+        address, classes = one["address"], {"changed", "extra", "undeployed"}
+        assert one["class"] in classes, one
+        assert lines[one["line"] - 1].strip().startswith(address.partition(".")[2]), one
+        told.setdefault(address, set()).update(field(address, change["path"]) for change in one["differences"])
+    return {address: sorted(fields) for address, fields in told.items()}
 
 
 @pytest.mark.timeout(400)
@@ -467,10 +471,10 @@ def test_what_is_changed_by_hand_is_named_and_repaired(aws: Bed, tmp_path: Path)
                 name, change = mutation
                 change(aws)
                 expected[address] = [name]
-        deadline = time.monotonic() + 10
-        while not searches_show_it(aws):
-            assert time.monotonic() < deadline
+        until_searches_show_all(aws)
+        assert drifted(aws, path) == expected, f"round {number}"
         assert differing(aws, path) == expected, f"round {number}"
         repaired = run(aws, "apply", path, "--yes")
         assert repaired.code == 0, repaired.all
+        assert run(aws, "drift", path).code == 0
         assert differing(aws, path) == {}, f"round {number}"

@@ -1,14 +1,13 @@
 """Reports of a chain that is made, changed behind the reconciler's back and changed again, on the real node."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from tests.sandbox.bed import Bed
-from tests.sandbox.command import Ran, run
+from tests.sandbox.command import Ran, run, searched, until_searches_show_all
 from tests.sandbox.small import manifest
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "formats" / "events.schema.json"
@@ -22,14 +21,6 @@ def events(ran: Ran) -> list[dict[str, Any]]:
     for one in found:
         validator.validate(one)
     return found
-
-
-def group(bed: Bed) -> dict[str, Any]:
-    """The only model group, as a search shows it."""
-    content: dict[str, Any] = {"query": {"match_all": {}}}
-    found = bed.ask("GET", "/_plugins/_ml/model_groups/_search", by=bed.master, content=content).json()
-    (one,) = found["hits"]["hits"]
-    return dict(one)
 
 
 def test_a_chain_is_reported(self_managed: Bed, tmp_path: Path) -> None:
@@ -49,11 +40,10 @@ def test_a_chain_is_reported(self_managed: Bed, tmp_path: Path) -> None:
     assert (told[-1]["event"], told[-1]["applied"]) == ("end", True)
 
     by_hand = {"description": "by hand"}
-    path_of_it = f"/_plugins/_ml/model_groups/{group(self_managed)['_id']}"
+    (group,) = searched(self_managed, "/_plugins/_ml/model_groups")
+    path_of_it = f"/_plugins/_ml/model_groups/{group['_id']}"
     assert self_managed.ask("PUT", path_of_it, by=self_managed.master, content=by_hand).is_success
-    until = time.monotonic() + 10
-    while group(self_managed)["_source"]["description"] != "by hand":  # searches show a change a moment later
-        assert time.monotonic() < until
+    until_searches_show_all(self_managed)
     files = {form: tmp_path / f"drift.{form}" for form in FORMS}
     drifted = run(
         self_managed, "drift", path, *(part for form, file in files.items() for part in ("--report", f"{form}={file}"))

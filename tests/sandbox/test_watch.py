@@ -56,31 +56,31 @@ def test_each_change_of_state_is_a_line_and_the_pages_tell_the_last_look(aws: Be
     assert applied.code == 0, applied.all
 
     watch = start(aws, "drift", path, "--watch", "1s", "--listen", "127.0.0.1:0")
-    said = re.search(r"http://[^/]+", watch.line("metrics at"))
+    said = re.search(r"http://[^/]+", watch.hears("metrics at"))
     assert said is not None
     with httpx.Client(base_url=said[0], trust_env=False) as client:
-        watch.hears("in sync     0 drifted, 0 not applied yet, 2 in sync, 0 unknown")
+        watch.printed("in sync     0 drifted, 0 not applied yet, 2 in sync, 0 unknown")
         assert health(client)[0] == 200
         set_threshold(aws, 80)
-        assert "new: changed cluster_settings.ml." in watch.line("drift       1 drifted")
+        assert "new: changed cluster_settings.ml." in watch.printed("drift       1 drifted")
         found = metrics(client.get("/metrics").text)
         assert (found["objects", "changed"], found["objects", "in_sync"], found["status", "drift"]) == (1, 1, 1)
         code, told = health(client)
         assert (code, told["manifest"], told["status"], told["counts"]["drifted"]) == (200, "watched", "drift", 1)
 
         path.write_text(MANIFEST.replace("as applied", "as stated since"))
-        assert "new: pending iam_roles.watched." in watch.line("drift       1 drifted, 1 not applied yet")
+        assert "new: pending iam_roles.watched." in watch.printed("drift       1 drifted, 1 not applied yet")
         set_threshold(aws, 91)
-        assert "gone: changed cluster_settings.ml." in watch.line("pending     0 drifted, 1 not applied yet")
+        assert "gone: changed cluster_settings.ml." in watch.printed("pending     0 drifted, 1 not applied yet")
 
         path.write_text("manifest: watched\nnothing: of this\n")
-        assert "[unknown-key]" in watch.line("error")
+        assert "[unknown-key]" in watch.printed("error")
         code, told = health(client)
         assert (code, told["status"], told["problems"][0]["code"]) == (503, "error", "unknown-key")
         found = metrics(client.get("/metrics").text)
         assert (found["status", "error"], found["objects", "pending"]) == (1, 1)
         path.write_text(MANIFEST)
-        watch.hears("in sync     0 drifted, 0 not applied yet, 2 in sync")
+        watch.printed("in sync     0 drifted, 0 not applied yet, 2 in sync")
         assert metrics(client.get("/metrics").text)["looks_total", "error"] >= 1
     watch.send(signal.SIGTERM)
     ended = watch.end()
@@ -93,7 +93,7 @@ def test_events_for_programs_and_what_does_not_go_together(aws: Bed, tmp_path: P
     path = tmp_path / "watched.yaml"
     path.write_text(MANIFEST)
     watch = start(aws, "drift", path, "--watch", "1s", "--json")
-    event = json.loads(watch.line('"event": "state"'))
+    event = json.loads(watch.printed('"event": "state"'))
     assert (event["status"], event["counts"]["drifted"]) == ("pending", 0)
     assert sorted(one["address"] for one in event["new"]) == ["cluster_settings.ml", "iam_roles.watched"]
     watch.send(signal.SIGINT)
