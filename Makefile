@@ -45,9 +45,9 @@ faults: venv ## Inject every class of fault at every request of an apply, and co
 	@$(BIN)/python -m tests.campaigns.faults
 
 .PHONY: campaign
-campaign: setup ## Run the large numbers, hours of them, and print figures; WORLDS, MOMENTS, KILLS, RACES give others
+campaign: setup ## Run the large numbers, hours of them, and print figures; WORLDS, MOMENTS, KILLS, RACES, LOOKS give others
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --hypothesis-profile=campaign --timeout=36000 \
-		tests/properties $(addprefix tests/sandbox/test_,together.py traffic.py faults.py signals.py)
+		tests/properties $(addprefix tests/sandbox/test_,together.py traffic.py faults.py signals.py drift.py)
 
 .PHONY: demo
 demo: setup ## Show the whole chain on this machine, without an account; WALK=deepseek-chat shows another manifest's

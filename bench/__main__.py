@@ -3,7 +3,7 @@
     python -m bench run [--chains 1 10 100 1000] [--only "no-change plan" ...] [--repeat 5] [--add]
     python -m bench compare BASE [--chains 100] [--pairs 7]
     python -m bench node [--chains 300]
-    python -m bench profile [--chains 1000] plan|apply|validate
+    python -m bench profile [--chains 1000] plan|drift|apply|validate
     python -m bench publish
 
 Figures go to `build/bench` until they are published.
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, default=FIGURES, help="where the figures go, beside those that are there")
     one.set_defaults(act=_node)
     one = commands.add_parser("profile", help="where the processor time of a command goes, in all its threads")
-    one.add_argument("command", choices=("plan", "apply", "validate"))
+    one.add_argument("command", choices=("plan", "drift", "apply", "validate"))
     one.add_argument("--chains", type=int, default=1_000)
     one.add_argument("--at-once", action="store_true", help="the services hold nothing back and have no limits")
     one.set_defaults(act=_profile)
@@ -140,7 +140,7 @@ def _profile(options: argparse.Namespace) -> None:
     with running() as services, tempfile.TemporaryDirectory() as folder:
         tool = this(services, Path(folder))
         path = tool.write(options.chains)
-        if options.command == "plan":
+        if options.command in ("plan", "drift"):
             tool.fill(options.chains)
         else:
             tool.reset(options.chains)

@@ -12,6 +12,7 @@ _COLOURS = {
     "first apply": "#0072b2",
     "no-change plan": "#009e73",
     "drifted plan": "#e69f00",
+    "drift": "#56b4e9",
     "one change": "#cc79a7",
 }
 

@@ -12,7 +12,8 @@ from bench.client import ROOT, Services, environment
 from bench.command import Ran, run, yardstick
 from bench.workload import KINDS, head, kinds_of, manifest, number, objects, sections
 
-SCENARIOS = ("first apply", "no-change plan", "drifted plan", "one change")
+PLANS = ("no-change plan", "drifted plan", "drift")
+SCENARIOS = ("first apply", *PLANS, "one change")
 CROWDED = "crowded plan"
 _A_FILE = 1_000  # chains
 _DEPLOYMENT = "GET /_plugins/_ml/models/{id}"  # searches show it late, and there is no way to look at many at once
@@ -164,10 +165,11 @@ def growth(tool: Tool, sdk: Sdk, chains: int, repeat: int, wanted: Collection[st
         tool.fill(chains)
         tool.checked(chains)
     least = bound.plan(sdk, chains, tool.kinds)
-    plans = [name for name in ("no-change plan", "drifted plan") if name in wanted]
+    plans = [name for name in PLANS if name in wanted]
     turns: Mapping[str, Callable[[], Measured]] = {
         "no-change plan": lambda: tool.measure("plan", "--detailed-exitcode", path),
         "drifted plan": lambda: drifted(tool, chains, path),
+        "drift": lambda: tool.measure("drift", path),
     }
     taken: dict[str, list[Measured]] = {name: [] for name in plans}
     for _ in range(repeat):

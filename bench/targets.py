@@ -96,6 +96,11 @@ def targets(figures: Figures) -> Iterator[Target]:
         "plan with one drifted object, N = 1000", "wall / no-change plan", 1.1,
         _over(drifted.figure("wall"), thousand.figure("wall")),
     )  # fmt: skip
+    looked = figures.case("drift", 1_000)
+    of = "drift, N = 1000: the no-change plan's and a tenth"
+    yield Target(of, "requests", 44, looked.requests())
+    yield Target(of, "wall", 5.5, looked.figure("wall"), "s")
+    yield Target(of, "memory", 275 * MIB, looked.figure("peak"), "MiB")
     first = figures.case(apply, 100)
     of = "first apply, N = 100"
     yield Target(of, "writes / writes demanded", 1.1, _over(first.requests("writes"), first.bound("writes")))

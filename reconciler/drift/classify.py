@@ -73,7 +73,9 @@ class _Pass:
             attributes.learn(address, {"id": known.id} if known.id else {})
         sharing = Sharing(context, desired.values(), [])
         for one in desired.values():
-            row = context.ledger.rows.get(one.address)
+            row, wanted = context.ledger.rows.get(one.address), self._wanted.get(one.address)
+            if wanted is not None and wanted.settled:
+                continue
             if row is None:
                 if not self._stands(one.address):
                     yield _pending(one, "it is in the manifest and was not applied yet")

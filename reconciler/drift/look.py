@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from reconciler.canonical.json import Json
 from reconciler.model.change import Action
@@ -69,8 +70,8 @@ def looked(
         raise unexpected[0]
     readable = {address: one for address, one in applied.items() if address.kind not in errors}
     failed = {kind: _why(error) for kind, error in errors.items()}
-    survey, drifted = _certain(runner, survey, readable, timestamp)
-    return Seen(survey, applied, drifted, decide(survey), failed, mentions)
+    survey, wanted, drifted = _certain(runner, survey, readable, timestamp)
+    return Seen(survey, applied, drifted, wanted, failed, mentions)
 
 
 def listed(runner: Runner, seen: Seen) -> Seen:
@@ -107,12 +108,23 @@ def applied_objects(context: Context, desired: Mapping[Address, Desired]) -> dic
     return found
 
 
-def _drift(survey: Survey, applied: Mapping[Address, Desired]) -> Plan:
-    """The plan that would bring what is live back to what was applied.
+class _Look(NamedTuple):
+    """A survey, the plan of the manifest, and the plan that would make live again what was applied."""
 
-    Other values that secrets have by now are the manifest's affair, and not looked at.
+    survey: Survey
+    wanted: Plan
+    drifted: Plan
+
+
+def _look(survey: Survey, applied: Mapping[Address, Desired]) -> _Look:
+    """Both plans of a survey: what the manifest finds settled needs no second look.
+
+    Other values that secrets have by now are the manifest's affair, and no drift.
     """
-    return decide(replace(survey, desired=applied, fingerprints={}), Permissions(only=frozenset(applied)))
+    wanted = decide(survey)
+    settled = {change.address: change for change in wanted.changes if change.settled and change.address in applied}
+    then = replace(survey, desired=applied, fingerprints={})
+    return _Look(survey, wanted, decide(then, Permissions(only=frozenset(applied)), settled))
 
 
 def _mentions(context: Context, applied: Iterable[Desired]) -> dict[Address, Sequence[Mention]]:
@@ -131,25 +143,22 @@ def _is_read(context: Context, kind: str) -> bool:
     return target.opensearch is not None if known.service is Service.OPENSEARCH else target.aws is not None
 
 
-def _certain(
-    runner: Runner, survey: Survey, applied: Mapping[Address, Desired], timestamp: Callable[[], str]
-) -> tuple[Survey, Plan]:
-    """The survey and its drift, with what differs looked at again where a service may have shown it as it was.
+def _certain(runner: Runner, survey: Survey, applied: Mapping[Address, Desired], timestamp: Callable[[], str]) -> _Look:
+    """The survey and its plans, with what differs looked at again where a service may have shown it as it was.
 
     What was applied just now is looked at until it does not differ any more, or time is up.
     """
-    drifted = _drift(survey, applied)
-    now = confirmed(runner, survey, drifted)
+    look = _look(survey, applied)
+    now = confirmed(runner, survey, look.drifted)
     if now is not survey:
-        survey, drifted = now, _drift(now, applied)
+        look = _look(now, applied)
 
-    def again(seen: tuple[Survey, Plan], doubted: Sequence[Address]) -> tuple[Survey, Plan]:
-        fresh = _again(runner, seen[0], [applied[address] for address in doubted])
-        return fresh, _drift(fresh, applied)
+    def again(seen: _Look, doubted: Sequence[Address]) -> _Look:
+        return _look(_again(runner, seen.survey, [applied[address] for address in doubted]), applied)
 
     return until_certain(
-        (survey, drifted),
-        lambda seen: _young(seen[1], timestamp()),
+        look,
+        lambda seen: _young(seen.drifted, timestamp()),
         again,
         runner,
         "what was applied just now to be shown",

@@ -77,6 +77,12 @@ class Change:
         return self.desired.position if self.desired else None
 
     @property
+    def settled(self) -> bool:
+        """Whether live, the manifest and the ledger say the same, and there is nothing to tell."""
+        left = self.fields or self.reason or self.record or self.adopts or self.strays or self.notes
+        return self.action is Action.NO_OP and self.row is not None and self.live is not None and not left
+
+    @property
     def moved_from(self) -> Address | None:
         """The address the object had before, where the manifest moved it and the ledger does not know it yet."""
         return self.row.moved_from if self.row and self.desired else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from reconciler.canonical.json import Json
 from reconciler.diff import Versions, differences, dotted, replacement
@@ -43,8 +44,13 @@ class Permissions:
         return desired.adopt or self.adopt_all or desired.address in self.adopt
 
 
-def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
-    """The plan that brings what is live to what is desired, with everything that stands in its way."""
+def decide(
+    survey: Survey, permissions: Permissions = Permissions(), decided: Mapping[Address, Change] = MappingProxyType({})
+) -> Plan:
+    """The plan that brings what is live to what is desired, with everything that stands in its way.
+
+    `decided` are objects of which it is known already what has to be done.
+    """
     context = survey.context
     attributes = Attributes(context.kinds, context.place, survey.desired)
     edges = graph(survey.desired, context.kinds, attributes.lookup)
@@ -52,7 +58,10 @@ def decide(survey: Survey, permissions: Permissions = Permissions()) -> Plan:
     wanted = [row for row in gone if permissions.only is None or row.address in permissions.only]
     sharing = Sharing(context, survey.desired.values(), [row.address for row in wanted])
     decision = _Decision(survey, permissions, attributes, edges, sharing)
-    changes = [_with_move(decision.change(survey.desired[address])) for address in ordered(edges)]
+    changes = [
+        decision.taken(decided[address]) if address in decided else _with_move(decision.change(survey.desired[address]))
+        for address in ordered(edges)
+    ]
     moves = ends(context.manifest.moved)
     removals = {row.address: _without_move(decision.removal(row), moves) for row in wanted}
     back = _removal_edges(removals, context.ledger.rows.values())
@@ -101,6 +110,12 @@ class _Decision:
         self._edges = edges
         self._seen = _Seen(survey)
         self._sharing = sharing
+
+    def taken(self, change: Change) -> Change:
+        """What has to be done about an object, as it was decided before."""
+        if change.live is not None:
+            self._attributes.learn(change.address, change.live.attributes)
+        return change
 
     def change(self, desired: Desired) -> Change:
         """What has to be done about one object of the manifest."""

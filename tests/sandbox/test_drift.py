@@ -23,6 +23,7 @@ from tests.sandbox.test_mutations import (
     persistent,
 )
 from tests.sandbox.test_mutations import MANIFEST as MUTATED
+from tests.support.campaign import LOOKS
 
 MANIFEST = MUTATED.replace(
     "iam_policies:",
@@ -142,7 +143,7 @@ def test_tampering_is_found_and_nothing_is_written(aws: Bed, tmp_path: Path) -> 
     assert applied.code == 0, applied.all
     # Right after an apply, and again and again: nothing.
     before = len(requests(aws))
-    for _ in range(4):
+    for _ in range(LOOKS):
         clean = run(aws, "drift", path)
         assert clean.code == 0, clean.all
         assert clean.out.splitlines()[-1].startswith(

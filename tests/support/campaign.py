@@ -1,7 +1,7 @@
 """How many worlds, kills and races there are: few every day, many in a campaign, which counts them too.
 
-A campaign is what runs with `--hypothesis-profile=campaign`. `WORLDS`, `MOMENTS` (of each world's apply), `KILLS` and
-`RACES` in the environment are other numbers for it.
+A campaign is what runs with `--hypothesis-profile=campaign`. `WORLDS`, `MOMENTS` (of each world's apply), `KILLS`,
+`RACES` and `LOOKS` (after drift where there is none) in the environment are other numbers for it.
 """
 
 import functools
@@ -23,6 +23,7 @@ def _number(name: str, quick: int, many: int) -> int:
 MOMENTS = _number("MOMENTS", 4, 20)
 KILLS = _number("KILLS", 5, 24)
 RACES = _number("RACES", 3, 20)
+LOOKS = _number("LOOKS", 4, 50)
 SHARED = _number("RACES", 1, 20)
 
 

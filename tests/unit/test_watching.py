@@ -124,6 +124,12 @@ def test_metrics_are_what_prometheus_reads() -> None:
     assert before == {"reconciler_build_info"}
 
 
+def test_every_metric_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "drift.md").read_text("utf-8")
+    families = text_string_to_metric_families(metrics("chain", "1.2.3", standing()))
+    assert [one.name for family in families for one in family.samples if f"`{one.name}" not in page] == []
+
+
 def test_events_have_the_published_form() -> None:
     schema = json.loads(EVENTS.read_text("utf-8"))
     for known in (after(None, look(0, GONE)), standing()):
