@@ -228,7 +228,8 @@ class _Needing:
         for action in grants.opensearch:
             on: Iterable[str] = ("",) if action == _BULK or action.startswith(_OF_THE_CLUSTER) else where(action)
             found |= {Permission(action, one) for one in on}
-        return Needs(frozenset(found), frozenset({_SECURITY_REST[self.place.managed]} if grants.security_rest else ()))
+        role = _SECURITY_REST[self.place.managed]
+        return Needs(frozenset(found), frozenset({role} if grants.security_rest else ()))
 
     def _of_mentions(self, one: Desired) -> Iterator[Needs]:
         """Drift looks whether what an object names by its ARN is there."""

@@ -13,9 +13,7 @@ from reconciler.errors import Problem, ReconcilerError
 from reconciler.permissions import ASSUME, Needed, Needs, Purpose, Wish, needed
 
 _WIDTH = 80
-_MAPPED = (
-    "Map it to the security role {}, too: no permission is for the Security REST API, or for only reading there."
-)
+_MAPPED = "Map it to the security role {}, too: no permission is for the Security REST API, or for only reading there."
 _OPEN = "A * in an ARN stands for what the target does not state."
 
 

@@ -1,7 +1,8 @@
 """What `permissions` prints suffices, and nothing of it can be left out.
 
-An identity begins with nothing. A command is run, and it is given exactly what it was refused, until nothing is refused
-any more. What it was given in the end is what `permissions` printed.
+Identities begin with nothing. A command is run, and they are given exactly what they were refused, until nothing is
+refused any more: so on an empty account, on one where all is applied, and on one that somebody changed. What they were
+given in the end is what was printed for them.
 """
 
 import json
@@ -13,67 +14,75 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from botocore.credentials import Credentials
 
 from reconciler.cli.lease import oneself
 from reconciler.cli.run import run
+from reconciler.ledger import INDEX
 from reconciler.permissions import Needs, Permission
 from reconciler.sandbox import lifecycle
-from reconciler.sandbox.settings import ACCOUNT, SECRET_ARN
+from reconciler.sandbox.settings import ACCOUNT, AUTOMATION_ARN, SECRET_ARN
 from tests.sandbox.bed import Bed
 from tests.sandbox.command import TRUSTED, Ran, hits
 
 Command = Callable[..., Ran]
 
+MANAGER = Permission("security_manager")
+"""Being mapped to that role, which is what the Security REST API takes."""
+
+NOT_ASKED = frozenset(
+    {
+        # before OpenSearch 3.1 agents are not changed but made anew
+        Permission("cluster:admin/opensearch/ml/agents/update"),
+        # the emulated service judges by the mere name, for which AWS documents the whole ARN
+        Permission(
+            "secretsmanager:CreateSecret", f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:search/kept-??????"
+        ),
+    }
+)
+"""What is printed and never asked for in the sandbox."""
+
 _IAM = re.compile(r"User: (\S+) is not authorized to perform: (\S+)(?: on resource: (\S+))?")
 _OPENSEARCH = re.compile(r"no permissions for \[(.+?)\] and User \[name=([^,]+),")
 _API = "/_plugins/_security/api"
-_NOTHING: Mapping[str, Any] = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}}
+_LOCK = f"/{INDEX}/_doc/lock:whole?refresh=true"
+_NOTHING: Mapping[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
+}
+_BULKS: Mapping[str, str] = {"ledger-not-writable": INDEX, "not-loaded": "reconciler-verify-whole-1"}
+"""By problem code, the index of bulk requests whose documents were refused, which the sandbox's log does not show."""
 
 
 @dataclass(eq=False)
 class Identity:
-    """A role of IAM and one of the Security plugin, which allow what was `granted` of what was `printed` for it."""
+    """A role of IAM that is mapped to a role of its own in the Security plugin, and what both allow by now."""
 
-    bed: Bed
+    bed: Bed = field(repr=False)
     name: str
     arn: str
-    printed: frozenset[Permission] = frozenset()
-    to_map: frozenset[str] = frozenset()
     granted: frozenset[Permission] = frozenset()
-    mapped: frozenset[str] = frozenset()
 
-    def told(self, printed: Mapping[str, Any]) -> None:
-        """Take over what the command printed."""
-        self.printed, self.to_map = frozenset(_permissions(printed)), frozenset(printed["also_map_to"])
-
-    def allow(self, granted: Iterable[Permission], mapped: Iterable[str]) -> None:
+    def allow(self, granted: Iterable[Permission]) -> None:
         """Be allowed this and nothing else."""
-        for role in (*self.mapped, *mapped):
-            self._map(role, [self.arn] if role in mapped else [])
-        self.granted, self.mapped = frozenset(granted), frozenset(mapped)
-        needs = Needs(self.granted)
+        self.granted = frozenset(granted)
+        needs = Needs(self.granted - {MANAGER})
         document = json.dumps(needs.iam_policy or _NOTHING)
         self.bed.aws("iam").put_role_policy(RoleName=self.name, PolicyName="p", PolicyDocument=document)
-        body = needs.opensearch_role or {"cluster_permissions": [], "index_permissions": []}
-        self._ask("PUT", f"roles/{self.name}", body)
-        self._map(self.name, [self.arn])
-
-    def _map(self, role: str, members: Sequence[str]) -> None:
-        mapping = {"users": self.bed.ask("GET", f"{_API}/rolesmapping/{role}", by=self.bed.automation).json()}
-        users = mapping["users"].get(role, {}).get("users", [])
-        self._ask("PUT", f"rolesmapping/{role}", {"users": users, "backend_roles": members})
-
-    def _ask(self, method: str, path: str, body: Any) -> None:
-        answer = self.bed.ask(method, f"{_API}/{path}", by=self.bed.automation, content=body)
-        assert answer.is_success, answer.text
+        role = needs.opensearch_role or {"cluster_permissions": [], "index_permissions": []}
+        ask(self.bed, "PUT", f"{_API}/roles/{self.name}", role)
+        ask(self.bed, "PUT", f"{_API}/rolesmapping/{self.name}", {"backend_roles": [self.arn]})
+        members = [self.arn] if MANAGER in self.granted else []
+        master = {"users": [AUTOMATION_ARN], "backend_roles": members}
+        ask(self.bed, "PUT", f"{_API}/rolesmapping/{MANAGER.action}", master)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """One refusal: whose, which action (a security role for the Security REST API), and on what, "" where unknown."""
+    """A refusal: whose, what for, and on what, "" where that is not told."""
 
     who: Identity
     action: str
@@ -82,81 +91,92 @@ class Refused:
 
 @dataclass
 class Growth:
-    """Identities that are given what they are refused; `forgiven` are the actions without which a command succeeded."""
+    """Identities that are given what they are refused, of what was printed for each.
+
+    `is_done` says of a command that it did all of its work.
+    """
 
     bed: Bed
-    who: Sequence[Identity]
     command: Callable[[], Ran]
-    forgiven: set[str] = field(default_factory=set)
+    is_done: Callable[[Ran], bool]
+    printed: Mapping[Identity, frozenset[Permission]]
+    granted: dict[Identity, frozenset[Permission]] = field(default_factory=dict)
 
-    def grow(self, *codes: int) -> None:
-        """Run the command until it ends with one of the exit codes, and nothing was refused."""
+    def grow(self) -> None:
+        """Run the command until it does its work and nothing is refused. Before that it does not do it."""
+        for who in self.printed:
+            who.allow(self.granted.get(who, ()))
         while True:
             since = datetime.now(UTC).isoformat(timespec="milliseconds")
             ran = self.command()
-            refused = [*self._logged(since), *self._said(ran.all)]
+            refused = [*self._logged(since), *self._said(ran.err)]
+            assert self.is_done(ran) is not bool(refused), f"{refused}\n{ran.all}"
             if not refused:
-                assert ran.code in codes, ran.all
-                return
-            if ran.code in codes:
-                self.forgiven |= {one.action for one in refused}
-            for who in self.who:
-                self._give(who, [one for one in refused if one.who is who], ran)
+                break
+            lacking = {who: self._lacked(who, refused) for who in self.printed}
+            assert any(lacking.values()), f"refused, and not printed: {refused}\n{ran.all}"
+            for who, permissions in lacking.items():
+                if permissions:
+                    who.allow(who.granted | permissions)
+        self.granted = {who: who.granted for who in self.printed}
 
-    def _give(self, who: Identity, refused: Sequence[Refused], ran: Ran) -> None:
-        permissions = {
-            permission
-            for one in refused
-            for permission in who.printed
-            if permission.action == one.action and (not one.on or _covers(permission.resource, one.on))
-        }
-        roles = {one.action for one in refused} & who.to_map
-        unknown = {one.action for one in refused} - {one.action for one in permissions} - roles
-        assert not unknown, f"not printed: {unknown}\n{ran.all}"
-        if refused:
-            assert not (permissions <= who.granted and roles <= who.mapped), f"refused though granted: {refused}"
-            who.allow(who.granted | permissions, who.mapped | roles)
+    def left(self) -> set[Permission]:
+        """What was printed and never asked for."""
+        return {one for who, printed in self.printed.items() for one in printed - self.granted[who]}
+
+    def _lacked(self, who: Identity, refused: Iterable[Refused]) -> frozenset[Permission]:
+        asked = {(one.action, one.on) for one in refused if one.who is who}
+        needed = (one for one in self.printed[who] if any(_covers(one, *refusal) for refusal in asked))
+        return frozenset(needed) - who.granted
 
     def _logged(self, since: str) -> Iterator[Refused]:
+        """The refusals in the sandbox's log."""
         for entry in lifecycle.log(self.bed.name, 5000):
-            if str(entry["at"]) >= since and entry["decision"] == "refused":
-                method, _, target = str(entry["request"]).partition(" ")
-                on = target.partition("?")[0].split("/")[1] if target.startswith("/") else ""
-                yield from self._refusals(str(entry["reason"]), on.removeprefix("_") and on)
-                if target.startswith(_API) and entry["status"] == 403 and method:
-                    for who in self.who:
-                        for role in who.to_map if who.arn in str(entry["reason"]) else ():
-                            yield Refused(who, role)
+            if str(entry["at"]) < since or entry["decision"] != "refused":
+                continue
+            target, reason = str(entry["request"]).partition(" ")[2], str(entry["reason"])
+            first = unquote(target).partition("?")[0].split("/")[1] if target.startswith("/") else ""
+            yield from self._refusals(reason, "" if first.startswith("_") else first)
+            if "No permission to access REST API" in reason:
+                yield from (Refused(who, MANAGER.action) for who in self.printed if who.arn in reason)
 
     def _said(self, text: str) -> Iterator[Refused]:
-        """What only the command says: refusals of single documents in a bulk request."""
-        yield from self._refusals(" ".join(text.split()), "")
+        """The refusals of single documents, which the log does not show."""
+        for problem in text.split("error[")[1:]:
+            if on := _BULKS.get(problem.partition("]")[0]):
+                yield from self._refusals(problem, on)
 
     def _refusals(self, text: str, on: str) -> Iterator[Refused]:
         for arn, action, resource in _IAM.findall(text):
-            for who in self.who:
-                if f"/{who.name}/" in arn:
-                    yield Refused(who, action, resource)
+            yield from (Refused(who, action, resource) for who in self.printed if f"/{who.name}/" in arn)
         for actions, name in _OPENSEARCH.findall(text):
-            for who in self.who:
-                if name == who.arn:
-                    yield from (Refused(who, action, "" if on.startswith("_") else on) for action in actions.split(", "))
+            for action in actions.split(", "):
+                yield from (Refused(who, action, on) for who in self.printed if who.arn == name)
 
 
-def _covers(pattern: str, resource: str) -> bool:
-    return not pattern or any(fnmatchcase(one, pattern) for one in resource.replace("%2C", ",").split(","))
+def _covers(permission: Permission, action: str, on: str) -> bool:
+    if permission.action != action:
+        return False
+    names = on.split(",") if permission.in_opensearch else [on]
+    return not (permission.resource and on) or any(fnmatchcase(one, permission.resource) for one in names)
 
 
-def _permissions(printed: Mapping[str, Any]) -> Iterator[Permission]:
-    """What a policy and a role allow, one by one."""
-    for statement in (printed["iam_policy"] or {"Statement": ()})["Statement"]:
-        for action in statement["Action"]:
-            yield from (Permission(action, one) for one in statement["Resource"])
+def permissions(printed: Mapping[str, Any]) -> frozenset[Permission]:
+    """What a policy and a role allow, one by one, and the mapping besides."""
+    found = {Permission(role) for role in printed["also_map_to"]}
+    for one in (printed["iam_policy"] or {"Statement": ()})["Statement"]:
+        found |= {Permission(action, resource) for action in one["Action"] for resource in one["Resource"]}
     role = printed["opensearch_role"] or {"cluster_permissions": (), "index_permissions": ()}
-    yield from (Permission(action) for action in role["cluster_permissions"])
-    for entry in role["index_permissions"]:
-        for action in entry["allowed_actions"]:
-            yield from (Permission(action, one) for one in entry["index_patterns"])
+    found |= {Permission(action) for action in role["cluster_permissions"]}
+    for one in role["index_permissions"]:
+        found |= {Permission(action, index) for action in one["allowed_actions"] for index in one["index_patterns"]}
+    return frozenset(found)
+
+
+def ask(bed: Bed, method: str, path: str, content: Any = None) -> Any:
+    answer = bed.ask(method, path, by=bed.automation, content=content)
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 @pytest.fixture
@@ -175,16 +195,146 @@ def command(aws: Bed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     return ran
 
 
-def statement(action: str | Sequence[str], resource: str = "*") -> dict[str, Any]:
-    allowed = {"Effect": "Allow", "Action": action, "Resource": resource}
-    return {"Version": "2012-10-17", "Statement": [allowed]}
+@pytest.fixture
+def alone(aws: Bed) -> Bed:
+    """The sandbox without the role that everybody is mapped to."""
+    ask(aws, "DELETE", f"{_API}/rolesmapping/own_index")
+    return aws
 
 
-def trust(*services: str) -> dict[str, Any]:
-    allowed = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
-    return {"Version": "2012-10-17", "Statement": [allowed]}
+def test_the_caller_alone(alone: Bed, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "whole.json"
+    write(path, whole(1, 1))
+    caller = Identity(alone, "deployer", alone.role("deployer"))
+    session = alone.assume(caller.arn)
+
+    def growth(purpose: str, *options: str, go: Callable[..., Ran] = command) -> Growth:
+        shown = command("permissions", "--for", purpose, path, "--json", *(one for one in options if one != "--yes"))
+        printed = {caller: permissions(shown.data)}
+        return Growth(alone, lambda: go(purpose, path, *options, by=session), DONE[purpose], printed)
+
+    plan, drift, listing = growth("plan"), growth("drift"), growth("drift", "--unmanaged")
+    alone.aws("secretsmanager").create_secret(Name="users", SecretString=json.dumps({"ann": "Aa1-bridge-over-water"}))
+    elsewhere(alone)
+    plan.grow()
+    assert command("apply", path, "--yes").code == 0
+    plan.grow()
+    drift.grow()
+    disturb(alone)
+    plan.grow()
+    drift.grow()
+    listing.granted = drift.granted
+    listing.grow()
+    assert (plan.left(), drift.left(), listing.left()) == (set(), set(), set())
+
+    assert command("destroy", path, "--yes").code == 0
+    ask(alone, "DELETE", f"/{INDEX}")
+    elsewhere(alone)
+
+    def apply(*words: str | Path, by: Credentials) -> Ran:
+        # Whoever may not give his lock back runs on, in this process.
+        alone.ask("DELETE", _LOCK, by=alone.automation)
+        if Permission("indices:data/read/get", INDEX) not in caller.granted and upgraded:
+            ask(alone, "PUT", _LOCK, gone())
+        return command(*words, by=by)
+
+    upgraded = False
+    applying = growth("apply", "--yes", go=apply)
+    assert plan.printed[caller] < applying.printed[caller]
+    applying.granted = plan.granted
+    for kinds, models in ((1, 0), (1, 1), (2, 1), (2, 2), (2, 3), (3, 4), (0, 0)):
+        write(path, whole(kinds, models))
+        if kinds == 2 and not upgraded:
+            older = {"script": "ctx._source.body.version = 1"}
+            ask(alone, "POST", f"/{INDEX}/_update/identity?refresh=true", older)
+            upgraded = True
+        applying.grow()
+    write(path, document(secretsmanager_secrets=whole(3, 0)["secretsmanager_secrets"]))
+    applying.grow()
+    assert applying.left() == NOT_ASKED
 
 
+def test_a_signer_that_sees_what_the_caller_does_not(alone: Bed, tmp_path: Path, command: Command) -> None:
+    settings = {"plugins.ml_commons.connector_access_control_enabled": True, TRUSTED: [r"^https://api\.deepseek\.com/"]}
+    ask(alone, "PUT", "/_cluster/settings", {"persistent": settings})
+    path = tmp_path / "signed.json"
+    invoke = alone.role("invoke", trust={"Service": "es.amazonaws.com"})
+    caller = Identity(alone, "deployer", alone.role("deployer"))
+    signer = Identity(alone, "signer", alone.role("signer", trust={"AWS": f"arn:aws:iam::{ACCOUNT}:root"}))
+    session = alone.assume(caller.arn)
+
+    def state(**connectors: str) -> None:
+        stated = {name: connector(text, invoke, sign_as=signer.arn) for name, text in connectors.items()}
+        write(path, document(connectors=stated))
+
+    def growth(purpose: str, *options: str) -> Growth:
+        shown = command("permissions", "--for", purpose, path, "--json").data
+        printed = {caller: permissions(shown), signer: permissions(shown["signers"][signer.arn])}
+        return Growth(alone, lambda: command(purpose, path, *options, by=session), DONE[purpose], printed)
+
+    state(mine="as made")
+    plan, applying = growth("plan"), growth("apply", "--yes")
+    for who, printed in applying.printed.items():
+        who.allow(printed)
+    assert command("apply", path, "--yes", by=session).code == 0
+    state(mine="changed")
+    plan.grow()
+    assert plan.left() == set()
+    assert all(printed < applying.printed[who] for who, printed in plan.printed.items())
+
+    applying.granted = plan.granted
+    ask(alone, "DELETE", f"/{INDEX}")
+    applying.grow()
+    assert applying.left() == set()
+
+
+def test_many_roles_are_listed_with_what_is_printed(alone: Bed, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "roles.json"
+    roles = {name: {"assume_role_policy_document": trust("es.amazonaws.com")} for name in ("one", "two", "three")}
+    write(path, document(iam_roles=roles))
+    caller = Identity(alone, "deployer", alone.role("deployer"))
+    session = alone.assume(caller.arn)
+    for purpose, options in (("plan", ()), ("apply", ("--yes",)), ("drift", ())):
+        caller.allow(permissions(command("permissions", "--for", purpose, path, "--json").data))
+        ran = command(purpose, path, *options, by=session)
+        assert DONE[purpose](ran), ran.all
+
+
+DONE: Mapping[str, Callable[[Ran], bool]] = {
+    "plan": lambda ran: ran.code == 0,
+    "drift": lambda ran: ran.code in (0, 2) and " 0 unknown" in ran.out and "can not be told" not in ran.out,
+    "apply": lambda ran: ran.code == 0,
+}
+"""By command, what tells that it did all of its work."""
+
+
+def elsewhere(bed: Bed) -> None:
+    """A role that is in no manifest, and that a mapping names."""
+    bed.role("elsewhere", {"Effect": "Allow", "Action": "s3:List*", "Resource": "*"})
+
+
+def disturb(bed: Bed) -> None:
+    """Change what a search shows, and take away an agent, a secret and a role."""
+    ids = {kind: {hit["_source"]["name"]: hit["_id"] for hit in hits(bed, f"/_plugins/_ml/{kind}")} for kind in ML}
+    for kind, name in (("connectors", "spare"), ("models", "chat"), ("model_groups", "group")):
+        ask(bed, "PUT", f"/_plugins/_ml/{kind}/{ids[kind][name]}", {"description": "somebody's"})
+    ask(bed, "DELETE", f"/_plugins/_ml/agents/{ids['agents']['answers']}")
+    bed.aws("secretsmanager").delete_secret(SecretId="search/kept", ForceDeleteWithoutRecovery=True)
+    bed.aws("iam").delete_role_policy(RoleName="elsewhere", PolicyName="p")
+    bed.aws("iam").delete_role(RoleName="elsewhere")
+
+
+def gone() -> Mapping[str, Any]:
+    """The lock of somebody whose process has ended."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    held = replace(oneself("gone", "whole"), process=process.pid)
+    return {"type": "lock", "manifest": "whole", "at": held.since, "by": held.who, "body": held.body()}
+
+
+# --- manifests
+
+ML = ("agents", "connectors", "models", "model_groups")
 TARGET: Mapping[str, Any] = {
     "aws": {"region": "us-east-1", "account_id": ACCOUNT},
     "opensearch": {"endpoint": "${var.opensearch_endpoint}", "domain": "search-demo", "auth": "sigv4"},
@@ -194,59 +344,72 @@ ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 
 
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content))
+
+
 def document(**sections: Any) -> dict[str, Any]:
-    return {
-        "manifest": "whole",
-        "target": TARGET,
-        "variables": {"opensearch_endpoint": {"type": "string"}},
-        "secrets": {
-            "ann": {"secretsmanager": {"secret_id": "users", "key": "ann"}},
-            "key": {"env": "DEEPSEEK_API_KEY"},
-        },
-        **sections,
+    secrets = {
+        "ann": {"secretsmanager": {"secret_id": "users", "key": "ann"}},
+        "key": {"env": "DEEPSEEK_API_KEY"},
     }
+    variables = {"opensearch_endpoint": {"type": "string"}}
+    return {"manifest": "whole", "target": TARGET, "variables": variables, "secrets": secrets, **sections}
 
 
-def connector(description: str, **more: Any) -> dict[str, Any]:
+def policy(action: str | Sequence[str], resource: str = "*") -> dict[str, Any]:
+    allowed = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return {"Version": "2012-10-17", "Statement": [allowed]}
+
+
+def trust(*services: str) -> dict[str, Any]:
+    allowed = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [allowed]}
+
+
+def connector(description: str, role: str = "${iam_roles.invoke.arn}", **more: Any) -> dict[str, Any]:
     return {
         "description": description,
         "protocol": "http",
-        "credential": {"secretArn": SECRET_ARN, "roleArn": "${iam_roles.invoke.arn}"},
+        "credential": {"secretArn": SECRET_ARN, "roleArn": role},
         "actions": [
             {
                 "action_type": "predict",
                 "method": "POST",
                 "url": "https://api.deepseek.com/v1/chat/completions",
                 "headers": {"Authorization": "Bearer ${credential.secretArn.my_deepseek_key}"},
-                "request_body": '{ "model": "${parameters.model}", "messages": ${parameters.messages} }',
+                "request_body": '{ "model": "deepseek-chat", "messages": ${parameters.messages} }',
             }
         ],
         **more,
     }
 
 
-def whole(version: int, models: int) -> dict[str, Any]:
-    """All kinds, with those of ML Commons apart: in version 1 as they are made, in 2 changed, in 3 once more; 0 is none."""
-    changed = version > 1
+def whole(kinds: int, models: int) -> dict[str, Any]:
+    """All kinds, those of ML Commons apart: of both the version, 1 is as they are made first, 0 is none of them."""
+    changed = kinds > 1
     text, tags = "changed" if changed else "as made", {"second" if changed else "first": "x"}
-    read = statement(["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"], SECRET_ARN)
+    if not kinds:
+        return document()
+    read = policy(["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"], SECRET_ARN)
     sections: dict[str, Any] = {
-        "iam_policies": {
-            "reading": {"policy_document": statement("s3:Get*" if changed else "s3:List*"), "tags": tags}
-        },
+        "iam_policies": {"reading": {"policy_document": policy("s3:Get*" if changed else "s3:List*"), "tags": tags}},
         "iam_roles": {
             "invoke": {
                 "description": text,
                 "assume_role_policy_document": trust("es.amazonaws.com", *["ec2.amazonaws.com"][:changed]),
-                "inline_policies": {"read": read, "new" if changed else "old": statement("s3:List*")},
+                "inline_policies": {"read": read, "new" if changed else "old": policy("s3:List*")},
                 "managed_policy_arns": [READ_ONLY if changed else "${iam_policies.reading.arn}"],
+                "permissions_boundary": ADMINISTRATOR if kinds == 2 else None,
                 "tags": tags,
-                **({"permissions_boundary": ADMINISTRATOR} if version == 2 else {}),
             }
         },
         "secretsmanager_secrets": {
             "kept": {
-                "name": "search/kept", "description": text, "secret_string": "${secret.key}", "tags": tags,
+                "name": "search/kept",
+                "description": text,
+                "secret_string": "${secret.key}",
+                "tags": tags,
                 "recovery_window_in_days": 7,
             }
         },
@@ -261,9 +424,7 @@ def whole(version: int, models: int) -> dict[str, Any]:
         "tenants": {"team": {"description": text}},
         "internal_users": {"ann": {"description": text, "password": "${secret.ann}"}},
         "role_mappings": {"reader": {"description": text, "backend_roles": [ELSEWHERE]}},
-        "ingest_pipelines": {
-            "tidy": {"description": text, "processors": [{"trim": {"field": "text", "ignore_missing": True}}]}
-        },
+        "ingest_pipelines": {"tidy": {"description": text, "processors": [{"trim": {"field": "text"}}]}},
         "search_pipelines": {
             "plain": {"description": text, "request_processors": [{"filter_query": {"query": {"match_all": {}}}}]}
         },
@@ -275,158 +436,36 @@ def whole(version: int, models: int) -> dict[str, Any]:
                 "aliases": {"news" if changed else "olds": {}},
             }
         },
-    }  # fmt: skip
-    if not models:
-        return document(**sections)
-    text = "changed" if models > 1 else "as made"
-    asked = [{"role": "user", "content": "hello"}]
-    return document(
-        **sections,
-        connectors={
-            "chat": connector("a chat", parameters={"model": "deepseek-chat", "temperature": str(int(models > 1))}),
-            "spare": connector(text, parameters={"model": "deepseek-chat"}),
+    }
+    return document(**sections, **_models(models)) if models else document(**sections)
+
+
+def _models(version: int) -> dict[str, Any]:
+    """A chain that is asked, a connector of no use, and a model that is gone in version 2 and idle in version 3."""
+    text = "changed" if version > 2 else "as made"
+    links = {"connector_id": "${connectors.chat.id}", "model_group_id": "${model_groups.group.id}"}
+    idle = {**links, "depends_on": ["models.chat"], "model_state": "UNDEPLOYED" if version == 3 else "DEPLOYED"}
+    asked = {"parameters": {"messages": [{"role": "user", "content": "hello"}]}}
+    return {
+        "connectors": {
+            "chat": connector("a chat", parameters={"temperature": str(int(version > 2))}),
+            "spare": connector(text),
         },
-        model_groups={"group": {"description": text}},
-        models={
-            "chat": {
-                "description": text,
-                "connector_id": "${connectors.chat.id}",
-                "model_group_id": "${model_groups.group.id}",
-            },
-            "idle": {
-                "depends_on": ["models.chat"],
-                "connector_id": "${connectors.chat.id}",
-                "model_group_id": "${model_groups.group.id}",
-                "model_state": "UNDEPLOYED" if models == 2 else "DEPLOYED",
-            },
-        },
-        agents={
+        "model_groups": {"group": {"description": text}},
+        "models": {"chat": {**links, "description": text}, **({"idle": idle} if version != 2 else {})},
+        "agents": {
             "answers": {
                 "type": "flow",
                 "description": text,
                 "tools": [{"type": "MLModelTool", "parameters": {"model_id": "${models.chat.id}"}}],
             }
         },
-        verify={
+        "verify": {
             "documents": {"texts": {"documents": [{"text": "one"}]}},
             "queries": {
-                "hello": {"predict": {"model": "${models.chat.id}", "body": {"parameters": {"messages": asked}}}},
+                "hello": {"predict": {"model": "${models.chat.id}", "body": asked}},
                 "found": {"search": {"documents": "texts", "body": {}}},
                 "empty": {"search": {"index": "docs", "body": {}}},
             },
         },
-    )
-
-
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content))
-
-
-def ask(bed: Bed, method: str, path: str, content: Any = None) -> Any:
-    answer = bed.ask(method, path, by=bed.automation, content=content)
-    assert answer.is_success, answer.text
-    return answer.json()
-
-
-def found(bed: Bed, kind: str) -> dict[str, str]:
-    """The ids of all objects of a kind of ML Commons, by name."""
-    return {hit["_source"]["name"]: hit["_id"] for hit in hits(bed, f"/_plugins/_ml/{kind}")}
-
-
-def test_with_the_caller_alone(aws: Bed, tmp_path: Path, command: Command) -> None:
-    ask(aws, "DELETE", f"{_API}/rolesmapping/own_index")
-    aws.aws("secretsmanager").create_secret(Name="users", SecretString=json.dumps({"ann": "Aa1-bridge-over-water"}))
-    elsewhere = {"Effect": "Allow", "Action": "s3:List*", "Resource": "*"}
-    aws.role("elsewhere", elsewhere)
-    caller = Identity(aws, "deployer", aws.role("deployer"))
-    by = aws.assume(caller.arn)
-    path = tmp_path / "whole.json"
-    write(path, whole(1, 1))
-
-    def printed(purpose: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = command("permissions", "--for", purpose, path, "--json").data
-        return found
-
-    def growth(purpose: str, *options: str) -> Growth:
-        caller.told(printed(purpose))
-        return Growth(aws, [caller], lambda: command(purpose, path, *options, by=by))
-
-    import sys, time
-    t0 = time.time()
-    def log(*a: object) -> None:
-        with open("/tmp/perm.log", "a") as f: print(round(time.time() - t0, 1), *a, file=f)
-
-    def through(purpose: str, *codes: int) -> None:
-        """Let the caller begin anew in each state, and be given what was needed in all of them."""
-        granted, mapped = states[purpose]
-        caller.told(printed(purpose))
-        caller.allow(granted, mapped)
-        grown = Growth(aws, [caller], lambda: command(purpose, path, by=by), forgiven[purpose])
-        grown.grow(*codes)
-        states[purpose] = caller.granted, caller.mapped
-        log(purpose, [(p.action, p.resource) for p in sorted(caller.printed - caller.granted)], forgiven[purpose])
-
-    states: dict[str, Any] = {"plan": ((), ()), "drift": ((), ())}
-    forgiven: dict[str, set[str]] = {"plan": set(), "drift": set()}
-    through("plan", 0)
-    applied = command("apply", path, "--yes")
-    assert applied.code == 0, applied.all
-    log("applied")
-    through("plan", 0)
-    through("drift", 0)
-
-    models, connectors, groups = found(aws, "models"), found(aws, "connectors"), found(aws, "model_groups")
-    changes = {f"models/{models['chat']}", f"connectors/{connectors['spare']}", f"model_groups/{groups['group']}"}
-    for one in changes:
-        ask(aws, "PUT", f"/_plugins/_ml/{one}", {"description": "somebody's"})
-    ask(aws, "DELETE", f"/_plugins/_ml/agents/{found(aws, 'agents')['answers']}")
-    aws.aws("iam").delete_role_policy(RoleName="elsewhere", PolicyName="p")
-    aws.aws("iam").delete_role(RoleName="elsewhere")
-    aws.aws("secretsmanager").delete_secret(SecretId="search/kept", ForceDeleteWithoutRecovery=True)
-    log("changed")
-    through("plan", 0)
-    through("drift", 2)
-
-    gone = command("destroy", path, "--yes")
-    assert gone.code == 0, gone.all
-    ask(aws, "DELETE", "/reconciler-ledger")
-    aws.role("elsewhere", elsewhere)
-    log("destroyed")
-
-    caller.told(printed("apply"))
-    caller.allow(states["plan"][0], states["plan"][1])
-
-    def go() -> Ran:
-        # Who is refused to give its lock back runs on, in this process.
-        aws.ask("DELETE", "/reconciler-ledger/_doc/lock:whole?refresh=true", by=aws.automation)
-        if locked:
-            ask(aws, "PUT", "/reconciler-ledger/_doc/lock:whole?refresh=true", locked)
-        ran = command("apply", path, "--yes", by=by)
-        log("ran", ran.code, [line for line in ran.err.splitlines() if "waiting" in line or "error" in line])
-        return ran
-
-    locked: dict[str, Any] = {}
-    apply = Growth(aws, [caller], go)
-    for stage in ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3)):
-        write(path, whole(*stage))
-        if stage == (2, 1):
-            identity = "/reconciler-ledger/_update/identity?refresh=true"
-            ask(aws, "POST", identity, {"script": "ctx._source.body.version = 1"})
-            held = replace(oneself("gone", "whole"), process=ended())
-            locked |= {"type": "lock", "manifest": "whole", "at": held.since, "by": held.who, "body": held.body()}
-        apply.grow(0)
-        log("apply", stage, [(p.action, p.resource) for p in sorted(caller.printed - caller.granted)], apply.forgiven)
-    write(path, document())
-    apply.grow(0)
-    log("apply", "gone", [(p.action, p.resource) for p in sorted(caller.printed - caller.granted)], apply.forgiven)
-    write(path, document(secretsmanager_secrets=whole(3, 0)["secretsmanager_secrets"]))
-    apply.grow(0)
-    log("apply", "restored", [(p.action, p.resource) for p in sorted(caller.printed - caller.granted)], apply.forgiven)
-    raise AssertionError
-
-
-def ended() -> int:
-    """The id of a process that is no more."""
-    with subprocess.Popen(["true"]) as process:
-        process.wait()
-    return process.pid
+    }
