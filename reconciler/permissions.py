@@ -208,7 +208,8 @@ class _Needing:
         """What the manifest does not tell."""
         for query in self._queries():
             if query.kind == "raw":
-                yield f"verify.queries.{query.name} asks {_method(query)} {query.body.get('path', '/')}: allow that, too"
+                asked = f"{_method(query)} {query.body.get('path', '/')}"
+                yield f"verify.queries.{query.name} asks {asked}, which has to be allowed, too"
 
     def _where(self, one: Desired) -> _Where:
         kind = self.kinds[one.address.kind]

@@ -124,7 +124,7 @@ class Growth:
 
     def _logged(self, since: str) -> Iterator[Refused]:
         """The refusals in the sandbox's log."""
-        for entry in lifecycle.log(self.bed.name, 5000):
+        for entry in lifecycle.log(self.bed.name, 500):
             if str(entry["at"]) < since or entry["decision"] != "refused":
                 continue
             target, reason = str(entry["request"]).partition(" ")[2], str(entry["reason"])
@@ -197,6 +197,7 @@ def alone(aws: Bed) -> Bed:
     return aws
 
 
+@pytest.mark.timeout(300)  # some fifty commands, one after another
 def test_the_caller_alone(alone: Bed, tmp_path: Path, command: Command) -> None:
     path = tmp_path / "whole.json"
     write(path, whole(1, 1))
