@@ -527,7 +527,8 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         "- Who is mapped to which role is asked by a plan that makes connectors with `sign_as`, to warn in "
         "time. Without "
         "the Security REST API there is no warning, and it is not among what is printed.",
-        "A test grows these grants from nothing on the sandbox: each was refused, and the command failed, before it was "
+        "A test grows these grants from nothing on the sandbox: each was refused, and the command failed, "
+        "before it was "
         "given. (`cluster:admin/opensearch/ml/agents/update` was not: the sandbox's OpenSearch makes agents anew.)",
     ]
     return "\n\n".join(parts) + "\n"

@@ -19,7 +19,10 @@ BASE: Mapping[str, Any] = {
     },
 }
 OWN: Mapping[str, Any] = {"opensearch": {"endpoint": "https://localhost:9200", "auth": "basic"}}
-TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "*"}]}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
 CONNECTOR: Mapping[str, Any] = {
     "protocol": "http",
     "credential": {"roleArn": "${iam_roles.invoke.arn}"},
@@ -136,17 +139,17 @@ def test_a_cluster_of_ones_own_has_no_iam(told: Callable[..., Any]) -> None:
 
 
 def test_options_of_the_commands_count(told: Callable[..., Any]) -> None:
-    queries = {"raw": {"raw": {"method": "PUT", "path": "/_x"}}, "all": {"search": {"index": "a,b", "body": {}}}}
+    queries = {"raw": {"raw": {"method": "HEAD", "path": "/docs"}}, "all": {"search": {"index": "a,b", "body": {}}}}
     sections = {"verify": {"queries": queries}, "target": {**BASE["target"]}}
     with_queries, without = told(sections, "apply"), told(sections, "apply", "--no-verify")
     entries = with_queries["opensearch_role"]["index_permissions"]
     assert {"index_patterns": ["a", "b"], "allowed_actions": ["indices:data/read/search"]} in entries
-    assert with_queries["notes"] == ["verify.queries.raw asks PUT /_x, which has to be allowed, too"]
+    assert with_queries["notes"] == ["verify.queries.raw asks HEAD /docs, which has to be allowed, too"]
     assert (len(without["opensearch_role"]["index_permissions"]), without["notes"]) == (1, [])
     listing = told({}, "drift", "--unmanaged")
     assert "secretsmanager:ListSecrets" in statements(listing["iam_policy"])["Listings"][0]
-    entries = listing["opensearch_role"]["index_permissions"]
-    assert {"index_patterns": ["*"], "allowed_actions": ["indices:admin/get"]} in entries
+    assert "cluster:admin/opensearch/ml/agents/search" in listing["opensearch_role"]["cluster_permissions"]
+    assert listing["also_map_to"] == ["security_manager"]
 
 
 def test_a_managed_password_is_read(told: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ from reconciler import lint, references
 from reconciler.kinds import load_kinds
 from reconciler.manifest.load import Manifest, load
 from reconciler.manifest.schema import load_schemas
-from reconciler.manifest.templates import Reference
+from reconciler.manifest.templates import Reference, Value
 from reconciler.manifest.variables import Inputs
 from reconciler.model.kind import Grants, Kind, Made, Place, Work
 from reconciler.model.objects import Address, Desired
@@ -84,7 +84,7 @@ def test_grants_cover_what_the_golden_cases_send(kind: Kind) -> None:
 
 @every_kind
 def test_everything_granted_is_granted_on_something(kind: Kind) -> None:
-    fields = {
+    fields: Mapping[str, Value] = {
         "sign_as": "arn:aws:iam::123456789012:role/a",
         "credential": {"roleArn": "arn:aws:iam::123456789012:role/b"},
     }
