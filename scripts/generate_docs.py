@@ -21,6 +21,7 @@ from reconciler.ledger import INDEX  # noqa: E402
 from reconciler.manifest.schema import load_schemas  # noqa: E402
 from reconciler.model.kind import Grants, Kind, Place  # noqa: E402
 from reconciler.model.schema import Rule, Schema  # noqa: E402
+from reconciler.permissions import ASSUME, CLUSTER, PREDICT, READ_LEDGER, READ_SECRET, SEARCH, WRITE_LEDGER  # noqa: E402
 from reconciler.verify.guard import NEEDED, PREFIX  # noqa: E402
 
 GROUPS: Mapping[str, str] = {
@@ -120,9 +121,7 @@ def _kind(kind: Kind) -> str:
         "## What a change does",
         _replacement(kind),
         "## Permissions",
-        _table(
-            ("To", "In IAM", "In OpenSearch"), [("read", *_grants(kind.to_read)), ("change", *_grants(kind.to_write))]
-        ),
+        _table(("To", "In IAM", "In OpenSearch"), [(to, *_grants(grants)) for to, grants in _uses(kind)]),
         "Which identity needs them says [Permissions](../permissions.md).",
     ]
     return "\n\n".join(parts) + "\n"
@@ -297,6 +296,16 @@ def _said(rule: Rule) -> str:
     return f"{said} {_ONLY[rule.only]}" if rule.only else said
 
 
+def _uses(kind: Kind) -> Iterator[tuple[str, Grants]]:
+    """What a kind's grants are for."""
+    yield "read", kind.to_read
+    if kind.to_plan != Grants():
+        yield "plan", kind.to_plan
+    if kind.to_list is not None:
+        yield "list", kind.to_list
+    yield "change", kind.to_write
+
+
 def _grants(grants: Grants) -> tuple[str, str]:
     opensearch = [f"`{one}`" for one in grants.opensearch]
     if grants.security_rest:
@@ -387,50 +396,39 @@ def _commands() -> str:
 
 
 def _permissions(kinds: Mapping[str, Kind]) -> str:
-    caller = [kind for name, kind in kinds.items() if name != _SIGNED]
     signed = kinds[_SIGNED]
-    iam = [(f"read {link}", _codes(kind.to_read.iam)) for kind, link in _linked(kinds.values())]
-    iam += [(f"change {link}", _codes(kind.to_write.iam)) for kind, link in _linked(caller)]
+    uses = [
+        (f"{to} {link}", *_grants(grants))
+        for to in ("read", "plan", "list", "change")
+        for kind, link in _linked(kinds.values())
+        for use, grants in _uses(kind)
+        if use == to and not (use == "change" and kind is signed)
+    ]
+    as_signer = (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below")
+    iam = [(to, needs) for to, needs, _ in uses if needs]
     iam += [
-        (f"change {_link(signed)} with `sign_as`", f"{_codes(('sts:AssumeRole',))} on that role"),
-        (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below"),
-        ("read the ledger", _codes(("es:ESHttpGet",))),
-        ("write the ledger and its lock", _codes(("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"))),
-        ("verify", _codes(("es:ESHttpPost",))),
+        (f"change {_link(signed)} with `sign_as`", f"{_codes((ASSUME,))} on that role"),
+        as_signer,
+        ("every command, on a domain", _codes(CLUSTER.iam)),
+        ("read the ledger", _codes(READ_LEDGER.iam)),
+        ("write the ledger and its lock", _codes(WRITE_LEDGER.iam)),
+        ("verify", _codes(PREDICT.iam)),
         ("verify with documents", _codes(NEEDED.iam)),
-        ("secrets of AWS Secrets Manager", _codes(("secretsmanager:GetSecretValue",))),
-        ("`target.aws.assume_role`", f"{_codes(('sts:AssumeRole',))} on that role, which then is the caller"),
+        ("secrets of AWS Secrets Manager", _codes((READ_SECRET,))),
+        ("`target.aws.assume_role`", f"{_codes((ASSUME,))} on that role, which then is the caller"),
     ]
-    opensearch = [
-        (f"read {link}", _grants(kind.to_read)[1]) for kind, link in _linked(kinds.values()) if _grants(kind.to_read)[1]
-    ]
+    opensearch = [(to, needs) for to, _, needs in uses if needs]
     opensearch += [
-        (f"change {link}", _grants(kind.to_write)[1]) for kind, link in _linked(caller) if _grants(kind.to_write)[1]
-    ]
-    opensearch += [
-        (f"change {_link(signed)} without `sign_as`", "what the role in `sign_as` would need, see below"),
-        ("every command: `GET /`", _codes(("cluster:monitor/main",))),
+        as_signer,
+        ("every command: `GET /`", _codes(CLUSTER.opensearch)),
         ("every command: `GET /_plugins/_security/authinfo`", "being known is enough"),
-        (f"read the ledger, the index `{INDEX}`", _codes(("indices:data/read/search", "indices:data/read/get"))),
-        (
-            f"write the ledger and its lock, the index `{INDEX}`",
-            _codes(
-                (
-                    "indices:admin/create",
-                    "indices:data/write/bulk",
-                    "indices:data/write/index",
-                    "indices:data/write/delete",
-                )
-            ),
-        ),
+        (f"read the ledger, the index `{INDEX}`", _codes(READ_LEDGER.opensearch)),
+        (f"write the ledger and its lock, the index `{INDEX}`", _codes(WRITE_LEDGER.opensearch)),
         (
             "verify",
-            "`cluster:admin/opensearch/ml/predict` for predictions, `indices:data/read/search` on what is searched",
+            f"{_codes(PREDICT.opensearch)} for predictions, {_codes(SEARCH.opensearch)} on what is searched",
         ),
-        (
-            f"verify with documents, the indices `{PREFIX}*`",
-            _grants(NEEDED)[1],
-        ),
+        (f"verify with documents, the indices `{PREFIX}*`", _grants(NEEDED)[1]),
     ]
     passing = tuple(one for one in signed.to_write.iam if one == "iam:PassRole")
     calling = tuple(one for one in signed.to_write.iam if one.startswith("es:"))
@@ -449,24 +447,33 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
         "Four identities take part. Each needs its own grants, and most failures of the chain are a grant given "
         "to the wrong one. On "
         "a cluster of one's own only the second table counts.",
-        "**Reading the Security REST API needs the security role `all_access` or `security_manager`.** There is "
-        "no read-only "
-        f"permission for it. A manifest with {secured} needs it for `plan` already.",
+        "`reconciler permissions --for COMMAND` prints what each needs for `drift`, `plan` or `apply` on a "
+        "manifest, and "
+        "no more: see [below](#for-one-manifest).",
+        "**Reading the Security REST API needs the security role `all_access` or `security_manager`** "
+        "(`security_rest_api_access` on a cluster of one's own). There is no read-only permission for it: with "
+        "`es:ESHttpGet` alone, IAM sees to it that it is only read. "
+        f"A manifest with {secured} needs it for `plan` already.",
         "The actions of OpenSearch are those of its security roles: `ml_read_access` has the reading ones of ML "
         "Commons but those of agents, "
         "`ml_full_access` all of them, `all_access` everything in this page.",
         "## The caller, in IAM",
         "Who runs the reconciler: a person, or CI. Actions that begin with `es:` count on the domain, "
-        "`es:ESHttp*` is all of them.",
+        "`es:ESHttp*` is all of them. To plan is needed besides to read, to change besides both; to list is what "
+        "`drift --unmanaged` and `export` do.",
         _table(("To", "Needs"), iam),
         "`sts:GetCallerIdentity`, which every command with an AWS target asks, needs no grant.",
         "## The caller, in OpenSearch",
         _table(("To", "Needs"), opensearch),
-        "With `--ledger FILE` the ledger needs nothing on the domain.",
+        "`indices:data/write/bulk` and `indices:admin/index_template/*` are permissions of the cluster, all "
+        "others that "
+        "begin with `indices:` of indices. With `--ledger FILE` the ledger needs nothing on the domain.",
         "Where access control of ML Commons is on, who does not have `all_access` is not shown all connectors, groups "
-        "and models. Then a plan also reads the settings (`cluster:monitor/settings`, `cluster:monitor/state`), looks "
-        "as the roles in `sign_as` (`sts:AssumeRole` on them, and `ml_read_access` for them), and says what it makes "
-        "without knowing whether others have made it.",
+        "and models. Then a plan also reads the settings (`cluster:monitor/state`), looks as the roles "
+        "in `sign_as` (`sts:AssumeRole` on them, and `ml_read_access` for them), and says what it makes "
+        "without knowing whether others have made it. Drift looks as the caller alone, and says `unknown` of "
+        "what it is "
+        "not shown.",
         "## The role in `sign_as`",
         "Amazon OpenSearch Service lets nobody create a connector who may not hand its role on. The role in "
         "`sign_as` does it.",
@@ -489,6 +496,40 @@ def _permissions(kinds: Mapping[str, Kind]) -> str:
                 ),
             ],
         ),
+    ]
+    parts += [
+        "## For one manifest",
+        "```text\nreconciler permissions --for plan manifests/\nreconciler permissions --for apply --json "
+        "manifests/\n```",
+        "It prints the caller's IAM policy and OpenSearch role, and those of every role in `sign_as`, out of what the "
+        "manifest's kinds declare (the tables above). It looks at nothing live and reads no secret. Actions are "
+        "allowed "
+        "on the manifest's own objects: on their ARNs and indices by name, on `*` where AWS knows no resource "
+        "(listings). "
+        "`*` is also in the place of account, region and domain where the target does not state them.",
+        "The role is the body of `PUT _plugins/_security/api/roles/NAME`; map the caller to it by his ARN, or on a "
+        "cluster of one's own by his name. `also_map_to` are the security roles he has to be mapped to besides, "
+        "for the "
+        "Security REST API. `drift --unmanaged` and `apply --no-verify` have their options here, too. For "
+        "`--ledger FILE` "
+        "give it here as there.",
+        "With `--json` there is one object: `for`, `iam_policy`, `opensearch_role`, `also_map_to`; `signers` "
+        "with the same "
+        "three by ARN; `assumes_caller`, the policy of whoever assumes `target.aws.assume_role`; `notes`, what the "
+        "manifest does not tell. A policy or role that is not needed is `null`.",
+        "What it can not know:",
+        "- An apply also deletes what was taken out of the manifest since the last one, and `destroy` all of it: that "
+        "needs what `apply` needed on the earlier manifest.\n"
+        "- Encryption under a KMS key of one's own needs `kms:GenerateDataKey` and `kms:Decrypt` on the key, "
+        "for whoever "
+        "writes or reads the secret.\n"
+        "- `raw` test queries may ask anything: they are among the `notes`.\n"
+        "- Who is mapped to which role is asked by a plan that makes connectors with `sign_as`, to warn in "
+        "time. Without "
+        "the Security REST API there is no warning, and it is not among what is printed.",
+        "A test grows these grants from nothing on the sandbox: each was refused, and the command failed, "
+        "before it was "
+        "given. (`cluster:admin/opensearch/ml/agents/update` was not: the sandbox's OpenSearch makes agents anew.)",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -266,6 +266,24 @@ def graph(
 
 
 @app.command()
+def permissions(
+    paths: Paths, var: Var = None, var_file: VarFile = None,
+    purpose: Annotated[
+        str, typer.Option("--for", metavar="COMMAND", help="The command: drift, plan or apply.", show_default=False)
+    ] = "",
+    unmanaged: Annotated[bool, typer.Option("--unmanaged", help="For drift --unmanaged.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="For apply --no-verify.")] = False,
+    ledger: LedgerFile = None, json: Json = False, no_color: NoColor = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Print the IAM policy and the OpenSearch role that a command needs on a manifest. Looks at nothing live."""
+    from reconciler.cli import permission_commands
+
+    load = Load(paths, var or [], var_file or [], ledger=ledger)
+    wanted = permission_commands.Wanted(purpose, unmanaged, no_verify)
+    permission_commands.permissions(load, Common(json, no_color, debug), wanted)
+
+
+@app.command()
 def export(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write; new, or empty.")],
     endpoint: Annotated[

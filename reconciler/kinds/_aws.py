@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reconciler.canonical.json import Json
 from reconciler.manifest.templates import Value
-from reconciler.model.kind import Work
+from reconciler.model.kind import Place, Work
 from reconciler.model.request import Answer, Request
 from reconciler.model.schema import Rule
 
@@ -31,6 +31,19 @@ def retagged(work: Work, names: Rule, call: Request, untagging: str) -> list[Req
     if "tags" in work.changed and dropped:
         found.append(replace(call, operation=untagging, parameters={**call.parameters, "TagKeys": dropped}))
     return found
+
+
+def secret_arn(name: str, place: Place) -> str:
+    """The ARN of a secret, as far as it is known before there is one: its name, and six characters of the service's.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/permissions_grant-limited-resources.html
+    """
+    return f"{unmade_secret_arn(name, place)}-??????"
+
+
+def unmade_secret_arn(name: str, place: Place) -> str:
+    """What a request is about that names a secret which is not there."""
+    return f"arn:{place.partition}:secretsmanager:{place.region}:{place.account_id}:secret:{name}"
 
 
 def tags_of(tags: Mapping[str, Value]) -> list[Value]:

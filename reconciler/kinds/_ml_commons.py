@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._settings import READ, effective
+from reconciler.kinds._settings import READ, TO_READ, effective
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Kind, Made, Place, Reading, Work
@@ -18,6 +18,9 @@ from reconciler.model.request import Answer, Repeat, Request, Service, ServiceFa
 from reconciler.model.steps import Failed, NeverHappened, NotYet, Steps, call, call_all, until
 
 ROOT = "/_plugins/_ml"
+TO_SEE = TO_READ
+"""What it takes to tell whether the service hides objects."""
+
 _PAGE = 10_000
 _AT_ONCE = 2_000
 _NOT_SHOWN = frozenset({"400", "403"})

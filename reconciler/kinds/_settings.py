@@ -7,6 +7,7 @@ flat keys only).
 from collections.abc import Mapping
 
 from reconciler.canonical.json import Json
+from reconciler.model.kind import Grants
 from reconciler.model.request import Combine, Request, Service
 
 PATH = "/_cluster/settings"
@@ -19,6 +20,9 @@ READ = Request(
     combine=Combine(f"GET {PATH}"),
 )
 """Reads all settings, once for all who ask at the same moment. That it is refused, 403, is an answer."""
+
+TO_READ = Grants(iam=("es:ESHttpGet",), opensearch=("cluster:monitor/state",))
+"""What that takes. The node answers out of the cluster's state."""
 
 
 def section(settings: Json, name: str) -> Mapping[str, Json]:

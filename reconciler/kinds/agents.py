@@ -30,6 +30,7 @@ class Agents(MlKind):
         iam=("es:ESHttpGet",),
         opensearch=("cluster:admin/opensearch/ml/agents/search", "cluster:admin/opensearch/ml/agents/get"),
     )
+    to_list = Grants(iam=("es:ESHttpGet",), opensearch=("cluster:admin/opensearch/ml/agents/search",))
     to_write = Grants(
         iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
         opensearch=(

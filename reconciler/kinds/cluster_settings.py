@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._settings import PATH, READ, effective, section
+from reconciler.kinds._settings import PATH, READ, TO_READ, effective, section
 from reconciler.manifest.templates import Value
 from reconciler.model.change import FieldChange
 from reconciler.model.kind import Fault, Grants, Kind, Made, Place, Reading, Work
@@ -24,7 +24,7 @@ class ClusterSettings(Kind):
     """An object is a group of settings under a name of the manifest's own; the settings are everybody's."""
 
     one_at_a_time = True
-    to_read = Grants(iam=("es:ESHttpGet",), opensearch=("cluster:monitor/settings", "cluster:monitor/state"))
+    to_read = TO_READ
     to_write = Grants(iam=("es:ESHttpPut",), opensearch=("cluster:admin/settings/update",))
 
     def read(self, sought: Sequence[Sought], place: Place) -> Steps[Reading]:

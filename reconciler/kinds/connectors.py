@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._ml_commons import ROOT, MlKind, assumed, picked, sent
+from reconciler.kinds._ml_commons import ROOT, TO_SEE, MlKind, assumed, picked, sent
 from reconciler.manifest.templates import Value
 from reconciler.model.identity import assume
 from reconciler.model.kind import Fault, Grants, Made, Place, Siblings, Work
@@ -39,11 +39,13 @@ class Connectors(MlKind):
     hiding = "plugins.ml_commons.connector_access_control_enabled"
     answers: ClassVar[Mapping[str, Json]] = {f"POST {ROOT}/connectors/_create": {"connector_id": "(known after apply)"}}
     to_read = Grants(
-        iam=("es:ESHttpGet", "sts:AssumeRole"),
+        iam=("es:ESHttpGet",),
         opensearch=("cluster:admin/opensearch/ml/connectors/search", "cluster:admin/opensearch/ml/connectors/get"),
     )
+    to_plan = Grants(iam=(*TO_SEE.iam, "sts:AssumeRole"), opensearch=TO_SEE.opensearch)
+    to_list = Grants(TO_SEE.iam, ("cluster:admin/opensearch/ml/connectors/search", *TO_SEE.opensearch))
     to_write = Grants(
-        iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete", "iam:PassRole", "sts:AssumeRole"),
+        iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete", "iam:PassRole"),
         opensearch=(
             "cluster:admin/opensearch/ml/create_connector",
             "cluster:admin/opensearch/ml/connectors/update",
@@ -161,6 +163,15 @@ class Connectors(MlKind):
         elif signs:
             named |= dict.fromkeys(("access_key", "secret_key"))
         return {"credential": tuple(named) or ("key",)}
+
+    def resources(self, action: str, name: str, fields: Mapping[str, Value], place: Place) -> Iterable[str]:
+        if action == "sts:AssumeRole":
+            return self.signers(fields)
+        if action == "iam:PassRole":
+            credential = fields.get("credential")
+            role = credential.get("roleArn") if isinstance(credential, Mapping) else None
+            return (role,) if isinstance(role, str) else ()
+        return super().resources(action, name, fields, place)
 
     def signers(self, fields: Mapping[str, Value]) -> tuple[str, ...]:
         signer = fields.get("sign_as")

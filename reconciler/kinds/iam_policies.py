@@ -44,6 +44,7 @@ class IamPolicies(Kind):
         "ListEntitiesForPolicy": {"PolicyRoles": [], "PolicyUsers": [], "PolicyGroups": []},
     }
     to_read = Grants(iam=("iam:ListPolicies", "iam:GetPolicy", "iam:GetPolicyVersion"))
+    to_list = Grants(iam=("iam:ListPolicies",))
     to_write = Grants(
         iam=(
             "iam:CreatePolicy", "iam:ListPolicyVersions", "iam:CreatePolicyVersion", "iam:DeletePolicyVersion",
@@ -142,6 +143,9 @@ class IamPolicies(Kind):
         if size > _LONGEST:
             message = f"the document has {size:,} characters"
             yield Fault("iam-limit", ("policy_document",), message, "a managed policy may have 6,144; make two of it")
+
+    def resources(self, action: str, name: str, fields: Mapping[str, Value], place: Place) -> Iterable[str]:
+        return ("*",) if action == "iam:ListPolicies" else self.attributes(name, fields, place).values()
 
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         path = fields.get("path", "/")

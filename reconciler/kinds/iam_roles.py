@@ -29,6 +29,7 @@ _ONE_BY_ONE = 2
 an account has, each of which takes the SDK longer than a request."""
 
 _DETAILS = Request(Service.IAM, "GetAccountAuthorizationDetails", {"Filter": ["Role"], "MaxItems": 1000})
+_LISTINGS = frozenset({"iam:GetAccountAuthorizationDetails", "iam:ListRoles"})
 _ATTACHED = 10
 _INLINE = 10_240
 _INLINE_HINT = "a role may have 10,240 characters of them; attach managed policies instead"
@@ -54,6 +55,7 @@ class IamRoles(Kind):
             "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
         )
     )  # fmt: skip
+    to_list = Grants(iam=("iam:GetAccountAuthorizationDetails",))
     to_write = Grants(
         iam=(
             "iam:CreateRole", "iam:UpdateRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePolicy",
@@ -214,6 +216,9 @@ class IamRoles(Kind):
         """
         name = "assume_role_policy_document"
         return [(name, one) for one in sorted(_strings_in(live.fields[name])) if _UNIQUE_ID.fullmatch(one)]
+
+    def resources(self, action: str, name: str, fields: Mapping[str, Value], place: Place) -> Iterable[str]:
+        return ("*",) if action in _LISTINGS else self.attributes(name, fields, place).values()
 
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         path = fields.get("path", "/")

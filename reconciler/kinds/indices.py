@@ -127,6 +127,9 @@ class Indices(Kind):
         if isinstance(name, str) and (why := _wrong(name)):
             yield Fault("wrong-value", ("name",), f"{name!r} can not be the name of an index: {why}", "choose another")
 
+    def resources(self, action: str, name: str, fields: Mapping[str, Value], place: Place) -> Iterable[str]:
+        return (name,) if action.startswith("indices:") else super().resources(action, name, fields, place)
+
     def depends_on(self, desired: Desired, others: Siblings) -> Iterable[Address]:
         """The pipelines that its settings name, and the templates that it is made with."""
         yield from pipelines(desired.fields.get("settings"))

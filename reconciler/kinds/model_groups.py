@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.kinds._ml_commons import ROOT, TO_SEE, MlKind, picked, sent
 from reconciler.model.change import FieldChange
 from reconciler.model.kind import Fault, Grants, Made, Work
 from reconciler.model.objects import Live
@@ -28,6 +28,8 @@ class ModelGroups(MlKind):
         iam=("es:ESHttpGet",),
         opensearch=("cluster:admin/opensearch/ml/model_groups/search", "cluster:admin/opensearch/ml/model_groups/get"),
     )
+    to_plan = TO_SEE
+    to_list = Grants(TO_SEE.iam, ("cluster:admin/opensearch/ml/model_groups/search", *TO_SEE.opensearch))
     to_write = Grants(
         iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
         opensearch=(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._ml_commons import ROOT, MlKind, picked, sent
+from reconciler.kinds._ml_commons import ROOT, TO_SEE, MlKind, picked, sent
 from reconciler.model.change import FieldChange
 from reconciler.model.kind import Grants, Made, Place, Proof, Work
 from reconciler.model.objects import Address, Live, Sought
@@ -38,6 +38,8 @@ class Models(MlKind):
         iam=("es:ESHttpGet",),
         opensearch=("cluster:admin/opensearch/ml/models/search", "cluster:admin/opensearch/ml/models/get"),
     )
+    to_plan = TO_SEE
+    to_list = Grants(TO_SEE.iam, ("cluster:admin/opensearch/ml/models/search", *TO_SEE.opensearch))
     to_write = Grants(
         iam=("es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
         opensearch=(

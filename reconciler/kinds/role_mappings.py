@@ -47,11 +47,14 @@ class RoleMappings(Kind):
         return Reading(tuple(_live(name, found) for name, found in mappings.items()))
 
     def mentions(self, fields: Mapping[str, Value], place: Place) -> Iterable[Mention]:
-        """IAM roles of the account: whoever makes one anew under the name of one that is gone is let in."""
+        """IAM roles of the account: whoever makes one anew under the name of one that is gone is let in.
+
+        Where the account is not known, it may be any.
+        """
         for field in LISTS:
             for entry in entries(fields.get(field)):
                 found = _ONE_ROLE.fullmatch(entry)
-                if found is not None and found[1] == place.account_id:
+                if found is not None and place.account_id in (found[1], "*"):
                     yield Mention(field, entry, "iam_roles", found[2])
 
     def create(self, work: Work) -> Steps[Made]:

@@ -3,12 +3,12 @@
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Operations.html
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from reconciler.canonical.json import Json
-from reconciler.kinds._aws import MARK, body_of, map_of, maps, retagged, tags_of, told
+from reconciler.kinds._aws import MARK, body_of, map_of, maps, retagged, secret_arn, tags_of, told, unmade_secret_arn
 from reconciler.manifest.templates import Value
 from reconciler.model.kind import Grants, Kind, Made, Place, Reading, Work
 from reconciler.model.objects import Live, Sought
@@ -17,6 +17,7 @@ from reconciler.model.steps import Failed, NotYet, Steps, call, call_all, until
 
 _GONE = frozenset({"ResourceNotFoundException"})
 _TAKEN = frozenset({"ResourceExistsException", "InvalidRequestException"})
+_BY_NAME = frozenset({"secretsmanager:DescribeSecret", "secretsmanager:CreateSecret"})
 _DELETED = "DeletedDate"
 _OWN_KEY = "alias/aws/secretsmanager"
 _SENT: Mapping[str, str] = {"description": "Description", "kms_key_id": "KmsKeyId", "secret_string": "SecretString"}
@@ -33,7 +34,8 @@ class SecretsmanagerSecrets(Kind):
     marks = True
     lists = True
     answers: ClassVar[Mapping[str, Json]] = {"CreateSecret": {"ARN": "(known after apply)"}}
-    to_read = Grants(iam=("secretsmanager:DescribeSecret", "secretsmanager:ListSecrets"))
+    to_read = Grants(iam=("secretsmanager:DescribeSecret",))
+    to_list = Grants(iam=("secretsmanager:ListSecrets",))
     to_write = Grants(
         iam=(
             "secretsmanager:CreateSecret", "secretsmanager:UpdateSecret", "secretsmanager:TagResource",
@@ -120,6 +122,13 @@ class SecretsmanagerSecrets(Kind):
         assert work.live is not None
         parameters = {**_which(work.live), "TagKeys": [MARK]}
         yield from call(Request(Service.SECRETS, "UntagResource", parameters, expect=_GONE))
+
+    def resources(self, action: str, name: str, fields: Mapping[str, Value], place: Place) -> Iterable[str]:
+        """The secret; all secrets for listing them; and for what may come before the secret its mere name."""
+        if action == "secretsmanager:ListSecrets":
+            return ("*",)
+        made = secret_arn(name, place)
+        return (unmade_secret_arn(name, place), made) if action in _BY_NAME else (made,)
 
     def _wanted(self, work: Work, name: str) -> Value:
         return work.fields.get(name, self.schema.rule.at([name]).default)

@@ -146,7 +146,10 @@ class NotProved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What an identity must be allowed: IAM actions, OpenSearch actions, and whether the Security REST API."""
+    """What an identity must be allowed: IAM actions, OpenSearch actions, and whether the Security REST API.
+
+    What the actions are to be allowed on says `Kind.resources`.
+    """
 
     iam: tuple[str, ...] = ()
     opensearch: tuple[str, ...] = ()
@@ -237,7 +240,16 @@ class Kind(ABC):
     """Whether an object of it, made for a moment, shows that what its like use works: it has `prove` and `unprove`."""
 
     to_read: ClassVar[Grants] = Grants()
+    """What `read` and `look` take, which is all that drift does."""
+
+    to_plan: ClassVar[Grants] = Grants()
+    """What a plan takes besides, to see what the service hides from the caller."""
+
+    to_list: ClassVar[Grants | None] = None
+    """What `everything` takes, None where that is what `read` does."""
+
     to_write: ClassVar[Grants] = Grants()
+    """What writing takes besides, of whoever signs: see `signers`."""
 
     answers: ClassVar[Mapping[str, Json]] = {}
     """By operation, the body of a successful answer, for `plan --calls`."""
@@ -319,6 +331,14 @@ class Kind(ABC):
     def attributes(self, name: str, fields: Mapping[str, Value], place: Place) -> Mapping[str, str]:
         """The attributes that are known before the object exists."""
         return {}
+
+    def resources(self, action: str, name: str, fields: Mapping[str, Value], place: Place) -> Iterable[str]:
+        """What an action of its grants is to be allowed on, for the object of the service's `name` with these fields.
+
+        ARNs for IAM's actions, names of indices for those of OpenSearch that are about indices, nothing where it is
+        the cluster. `place` has `*` where it is not known.
+        """
+        return (f"{place.domain_arn}/*",) if action.startswith("es:") else ()
 
     def signers(self, fields: Mapping[str, Value]) -> tuple[str, ...]:
         """The ARNs of the roles that an object with these fields is written as, instead of as the caller."""

@@ -16,7 +16,7 @@ NEEDED = Grants(
     iam=("es:ESHttpGet", "es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete"),
     opensearch=(
         "indices:admin/create", "indices:admin/get", "indices:admin/delete", "indices:admin/mapping/put",
-        "indices:data/write/bulk*", "indices:data/write/index", "indices:data/read/search",
+        "indices:data/write/bulk", "indices:data/write/bulk[s]", "indices:data/write/index", "indices:data/read/search",
     ),
 )  # fmt: skip
 """What it takes to make, fill, search and delete temporary indices."""

@@ -24,7 +24,7 @@ _MOST = 3
 
 def index_name(manifest: str, suffix: str) -> str:
     """The name of a temporary index; `suffix` is twelve hexadecimal digits that nobody else has."""
-    return f"{_family(manifest)}{suffix}"
+    return f"{family(manifest)}{suffix}"
 
 
 def load(name: str, stated: Mapping[str, Value], holder: Holder) -> Steps[None]:
@@ -61,7 +61,7 @@ def left_over(own: Collection[str], holder: Holder, is_gone: Callable[[Holder], 
     than this one's `own`, which no verify takes.
     """
     query = {"expand_wildcards": "all", "flat_settings": "true", "ignore_unavailable": "true"}
-    request = Request(Service.OPENSEARCH, "GET /{index}", {"index": f"{_family(holder.manifest)}*"}, query)
+    request = Request(Service.OPENSEARCH, "GET /{index}", {"index": f"{family(holder.manifest)}*"}, query)
     listing = _map((yield from call(request)).body)
     now = max((_made(listing.get(name)) or 0.0 for name in own), default=0.0)
     found = []
@@ -74,7 +74,8 @@ def left_over(own: Collection[str], holder: Holder, is_gone: Callable[[Holder], 
     return tuple(found)
 
 
-def _family(manifest: str) -> str:
+def family(manifest: str) -> str:
+    """What the names of a manifest's temporary indices begin with."""
     return f"{PREFIX}{manifest.lower()}-"
 
 

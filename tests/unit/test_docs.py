@@ -76,7 +76,7 @@ def test_every_code_is_documented_under_a_heading() -> None:
 def test_the_permissions_page_has_every_grant() -> None:
     page = (DOCS / "permissions.md").read_text("utf-8")
     for kind in KINDS.values():
-        for grants in (kind.to_read, kind.to_write):
+        for grants in (kind.to_read, kind.to_plan, kind.to_list or kind.to_read, kind.to_write):
             assert [one for one in (*grants.iam, *grants.opensearch) if f"`{one}`" not in page] == []
 
 

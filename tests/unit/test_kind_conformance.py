@@ -12,9 +12,9 @@ from reconciler import lint, references
 from reconciler.kinds import load_kinds
 from reconciler.manifest.load import Manifest, load
 from reconciler.manifest.schema import load_schemas
-from reconciler.manifest.templates import Reference
+from reconciler.manifest.templates import Reference, Value
 from reconciler.manifest.variables import Inputs
-from reconciler.model.kind import Kind, Made, Place, Work
+from reconciler.model.kind import Grants, Kind, Made, Place, Work
 from reconciler.model.objects import Address, Desired
 from reconciler.model.request import Request, Service, writes
 from reconciler.model.steps import Call, Reply
@@ -67,7 +67,7 @@ def test_objects_of_a_kind_have_one_way_to_be_told_apart(kind: Kind) -> None:
 
 @every_kind
 def test_grants_are_declared(kind: Kind) -> None:
-    for grants in (kind.to_read, kind.to_write):
+    for grants in grants_of(kind):
         assert grants.iam
         assert all(action.partition(":")[0] in ("iam", "sts", "es", "secretsmanager") for action in grants.iam)
         assert grants.opensearch or grants.security_rest or not any(action.startswith("es:") for action in grants.iam)
@@ -77,9 +77,22 @@ def test_grants_are_declared(kind: Kind) -> None:
 @every_kind
 def test_grants_cover_what_the_golden_cases_send(kind: Kind) -> None:
     for file, do, request in exchanged(kind):
-        allowed = {*kind.to_read.iam} if do in ("read", "look") else {*kind.to_read.iam, *kind.to_write.iam}
+        allowed = {*kind.to_read.iam, *kind.to_plan.iam, *(kind.to_write.iam if do not in ("read", "look") else ())}
         method = request.method.capitalize()
         assert (f"es:ESHttp{method}" if method else f"{request.service}:{request.operation}") in allowed, file
+
+
+@every_kind
+def test_everything_granted_is_granted_on_something(kind: Kind) -> None:
+    fields: Mapping[str, Value] = {
+        "sign_as": "arn:aws:iam::123456789012:role/a",
+        "credential": {"roleArn": "arn:aws:iam::123456789012:role/b"},
+    }
+    for action in {one for grants in grants_of(kind) for one in (*grants.iam, *grants.opensearch)}:
+        found = list(kind.resources(action, "thing", fields, PLACE))
+        of_the_cluster = action.startswith(("cluster:", "indices:admin/index_template/"))
+        assert bool(found) is not of_the_cluster
+        assert all(one == "*" or one.startswith("arn:") for one in found) or action.startswith("indices:")
 
 
 @every_kind
@@ -118,6 +131,12 @@ def test_declared_answers_carry_a_creation_to_its_end(kind: Kind) -> None:
             assert len(sent) < 20
             made += 1
     assert made
+
+
+def grants_of(kind: Kind) -> list[Grants]:
+    """All grants that the kind declares."""
+    declared = (kind.to_read, kind.to_plan, kind.to_list, kind.to_write)
+    return [one for one in declared if one is not None and one != Grants()]
 
 
 def created(kind: Kind, one: Desired) -> tuple[Any, list[Request]]:
