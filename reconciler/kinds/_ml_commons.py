@@ -160,6 +160,7 @@ class MlKind(Kind):
         """Make an object and return its id, which the answer has under `key`.
 
         Since 3.9 the id may be ours. It is the same whenever the same is to be made, so that nothing is made twice.
+        Models of one group that are registered at once get in each other's way: one is refused, and nothing written.
         """
         chosen = _chosen(work) if work.place.since(3, 9) else ""
         request = Request(
@@ -168,13 +169,20 @@ class MlKind(Kind):
             query=query,
             body={**body, key: chosen} if chosen else body,
             identity=identity,
-            expect=frozenset({"409"} if chosen else ()),
+            expect=frozenset({"409"}),
             repeat=Repeat.SAFE if chosen else Repeat.LOOK_FIRST,
         )
-        answer = yield from call(request)
+
+        def probe() -> Steps[Answer | NotYet]:
+            answer = yield from call(request)
+            if answer.ok or (chosen and chosen in answer.reason):
+                return answer
+            if "version conflict" in answer.reason:
+                return NotYet("something else of it is written at this moment")
+            raise ServiceFailure(request, answer, answer.reason)
+
+        answer = yield from until(f"{work.address} made", probe, patience=60)
         if not answer.ok:
-            if chosen not in answer.reason:
-                raise ServiceFailure(request, answer, answer.reason)
             return Made(chosen, {"id": chosen})  # by an earlier attempt, whose answer was lost
         made = answer.body.get(key) if isinstance(answer.body, Mapping) else None
         if not isinstance(made, str):

@@ -41,6 +41,16 @@ def test_two_manifests_share_a_mapping(self_managed: Bed, tmp_path: Path, _: int
     assert members(self_managed) is None
 
 
+def test_models_of_one_group_are_made_at_once(self_managed: Bed, tmp_path: Path) -> None:
+    path = manifest(tmp_path, "one", "somebody")
+    text = path.read_text()
+    head, model = text[: text.index("  one:\n    connector_id")], text[text.index("  one:\n    connector_id") :]
+    path.write_text(head + "".join(model.replace("  one:", f"  m{number}:", 1) for number in range(8)))
+    applied = run(self_managed, "apply", path, "--yes")
+    assert applied.code == 0, applied.all
+    assert everything(self_managed) == [["one"], [f"m{number}" for number in range(8)], ["one"]]
+
+
 def test_who_does_not_wait_is_told_who_holds_the_lock(self_managed: Bed, tmp_path: Path) -> None:
     path = manifest(tmp_path, "one", "somebody")
     assert run(self_managed, "apply", path, "--yes").code == 0
