@@ -46,9 +46,6 @@ SEARCH = Grants(iam=("es:ESHttpPost",), opensearch=("indices:data/read/search",)
 
 READ_SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  (an action)
 ASSUME = "sts:AssumeRole"
-_SECURITY_REST = ("security_rest_api_access", "security_manager")
-"""The security roles that may use the Security REST API: on a cluster of one's own, and on the service."""
-
 _OF_THE_CLUSTER = ("cluster:", "indices:admin/index_template/")
 _BULK = "indices:data/write/bulk"
 _SIDS: Mapping[str, str] = {ASSUME: "AssumeRoles", "iam:PassRole": "PassRoles", READ_SECRET: "ReadSecrets"}
@@ -229,8 +226,7 @@ class _Needing:
         for action in grants.opensearch:
             on: Iterable[str] = ("",) if action == _BULK or action.startswith(_OF_THE_CLUSTER) else where(action)
             found |= {Permission(action, one) for one in on}
-        role = _SECURITY_REST[self.place.managed]
-        return Needs(frozenset(found), frozenset({role} if grants.security_rest else ()))
+        return Needs(frozenset(found), frozenset({self.place.security_rest_role} if grants.security_rest else ()))
 
     def _of_mentions(self, one: Desired) -> Iterator[Needs]:
         """Drift looks whether what an object names by its ARN is there."""

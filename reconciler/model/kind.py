@@ -41,6 +41,11 @@ class Place:
         """Whether it is a cluster of one's own, as far as its address tells."""
         return bool(self.endpoint) and not self.managed
 
+    @property
+    def security_rest_role(self) -> str:
+        """The least security role that may use the Security REST API."""
+        return "security_manager" if self.managed else "security_rest_api_access"
+
     def since(self, major: int, minor: int) -> bool:
         """Whether OpenSearch is known to be of this version or a later one."""
         return bool(self.version) and self._number >= (major, minor)
