@@ -20,8 +20,9 @@ venv:
 	@scripts/setup-python
 
 .PHONY: setup
-setup: venv ## Make .venv from the lock file, and see to Java and Maven
+setup: venv ## Make .venv from the lock file, and see to Java, Maven and a browser
 	@scripts/setup-java
+	@scripts/setup-browser
 
 .PHONY: test
 test: setup ## Run all tests: unit, properties, commands, sandbox

@@ -45,11 +45,11 @@ def test_a_chain_is_reported(self_managed: Bed, tmp_path: Path) -> None:
     assert self_managed.ask("PUT", path_of_it, by=self_managed.master, content=by_hand).is_success
     until_searches_show_all(self_managed)
     files = {form: tmp_path / f"drift.{form}" for form in FORMS}
-    drifted = run(
-        self_managed, "drift", path, *(part for form, file in files.items() for part in ("--report", f"{form}={file}"))
-    )
+    page = tmp_path / "drift.html"
+    wanted = (part for form, file in files.items() for part in ("--report", f"{form}={file}"))
+    drifted = run(self_managed, "drift", path, "--html", page, *wanted)
     assert drifted.code == 2, drifted.all
-    texts = {form: file.read_text("utf-8") for form, file in files.items()}
+    texts = {form: file.read_text("utf-8") for form, file in {**files, "html": page}.items()}
     assert [form for form, text in texts.items() if "model_groups.chain" not in text] == []
     key = self_managed.env["DEEPSEEK_API_KEY"]
     assert [form for form, text in texts.items() if key in text] == []
@@ -66,3 +66,10 @@ def test_a_chain_is_reported(self_managed: Bed, tmp_path: Path) -> None:
     assert {tuple(one.split()[:2]) for one in short.out.splitlines() if one.startswith((" ", "-"))} == {
         ("~", "model_groups.chain"), ("-/+", "connectors.chain"), ("~", "models.chain"),
     }  # fmt: skip
+    page = tmp_path / "plan.html"
+    assert run(self_managed, "plan", path, "--html", page).code == 0
+    text = page.read_text("utf-8")
+    assert ("connectors.chain" in text, "replace" in text, key in text) == (True, True, False)
+    drawn = run(self_managed, "graph", path, "--plan", "--format", "mermaid")
+    assert (drawn.code, key in drawn.out) == (0, False), drawn.all
+    assert [word in drawn.out for word in ('["chain (-/+ R)"]', '["chain (~)"]', '["ml_full_access (=)"]')] == [True] * 3
