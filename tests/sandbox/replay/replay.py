@@ -1,7 +1,7 @@
 """Sends the recorded requests to a live domain, in their order and one at a time, and compares the answers.
 
 The domain must be empty, as the recorded node was. Some answers need a moment, so a row that differs is sent again:
-a GET of a model or task whose state differs, for up to 5 s; a search, until 2.5 s after the last write, since searches
+a GET of a model or task whose state differs, for up to 15 s; a search, until 2.5 s after the last write, since searches
 are stale for a moment; a write refused because of such a stale search, a version conflict or an unfinished deployment,
 for up to 2.5 s. After a request that starts a deployment, its end is awaited before the next write.
 """
@@ -21,7 +21,7 @@ from reconciler.canonical.json import Json
 from tests.sandbox.replay.comparison import Comparison, Difference
 from tests.sandbox.replay.ids import Ids, Row
 
-_POLL_SECONDS, _STALE_SECONDS, _STEP_SECONDS, _TIMEOUT_SECONDS = 5.0, 2.5, 0.25, 30.0
+_POLL_SECONDS, _STALE_SECONDS, _STEP_SECONDS, _TIMEOUT_SECONDS = 15.0, 2.5, 0.25, 30.0
 
 _STATE = re.compile(r"/_plugins/_ml/(models|tasks)/[^/_?][^/?]*")
 _SEARCH = re.compile(r".*/(_search|_count)(\?.*)?")
