@@ -35,11 +35,13 @@ test: setup ## Run all tests: unit, properties, commands, sandbox
 	done
 
 .PHONY: check
-check: venv ## Lint, check format, types and imports
+check: venv ## Lint, check format, types, imports and workflows
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@scripts/setup-actionlint
+	@[ ! -x $(BIN)/actionlint ] || $(BIN)/actionlint examples/ci/github/*.yml
 
 .PHONY: faults
 faults: venv ## Inject every class of fault at every request of an apply, and count what came of it

@@ -76,7 +76,7 @@ def test_a_plan_is_one_comment_that_is_edited(aws: Bed, hub: GitHub, tmp_path: P
     (on.repository / "manifests" / "watched.yaml").write_text("manifest: watched\nnothing: of this\n")
     broken = done(on.run(WORKFLOWS / "plan.yml", "plan"))
     assert (broken.failed, "::error " in broken.printed) == ("run", True), broken.printed
-    assert "unknown-key" in hub.comments[7][150]["body"]
+    assert "no such key" in hub.comments[7][150]["body"]
 
 
 def test_drift_is_an_issue_until_nothing_drifts(aws: Bed, hub: GitHub, tmp_path: Path) -> None:

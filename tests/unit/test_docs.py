@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from reconciler.cli.app import app
 from reconciler.errors import CODES
@@ -71,6 +72,13 @@ def test_every_code_is_documented_under_a_heading() -> None:
         name for group in GROUPS for name, code in CODES.items() if code.group == group
     ]
     assert all(code.meaning in page and code.remedy in page for code in CODES.values())
+
+
+def test_every_input_and_output_of_the_action_is_documented_and_no_other() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+    page = (DOCS / "ci.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == set(action["inputs"])
+    assert [name for name in action["outputs"] if f"`{name}`" not in page] == []
 
 
 def test_the_permissions_page_has_every_grant() -> None:
